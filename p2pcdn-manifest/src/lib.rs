@@ -1,0 +1,1 @@
+//! HLS playlists as one presentation model with segment identity, for p2pcdn.

@@ -1,0 +1,1 @@
+//! Throughput and latency estimators, delivery and playback counters for p2pcdn.

@@ -1,0 +1,1 @@
+//! Decides what to fetch, from whom and by when, whom to serve and what to keep, for p2pcdn.
