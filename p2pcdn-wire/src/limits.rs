@@ -17,6 +17,9 @@ pub const MAX_BLOCKS: u32 = 2_016;
 /// Tracks one side may have joined on a link: renditions times languages of a large presentation.
 pub const MAX_TRACKS: usize = 64;
 
+/// Bytes of a membership proof: a ticket is an Ed25519 signature, a key and a few ids, about 200.
+pub const MAX_PROOF_LEN: usize = 1_024;
+
 /// Requests outstanding in one direction of a link: twice what a 256 KiB window of single blocks
 /// needs.
 pub const MAX_REQUESTS: usize = 64;
@@ -36,3 +39,11 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Violations a peer may commit before its link is closed: none that could be an accident of
 /// timing counts as one, so few are needed.
 pub const MAX_VIOLATIONS: u32 = 4;
+
+/// How often a link measures its round-trip time: a congested line shows within a few segments, for
+/// under three bytes a second each way.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Pings that come sooner than this after one that was answered are not: a peer cannot make us
+/// send more than it needs.
+pub const MIN_PING_INTERVAL: Duration = Duration::from_secs(1);
