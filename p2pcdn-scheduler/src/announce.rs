@@ -1,0 +1,197 @@
+//! Telling neighbours what is held.
+
+use std::time::Duration;
+
+use p2pcdn_wire::{
+    BlockSet, Instant, LinkId, OrdinalRange, Role, Say, SegmentRef, TrackIndex, tag_digest,
+};
+
+use crate::{
+    scheduler::Scheduler,
+    segment::{Announced, Segment},
+};
+
+/// Neighbours that are told of the progress of one segment; 3 or 4 that forward are enough for
+/// the number of copies to double each generation, and some have no room.
+const PROGRESS_DEGREE: usize = 6;
+
+/// Progress is told after this time and this many blocks, whichever is longer...
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+const PROGRESS_BLOCKS: u32 = 4;
+
+/// ...or after this time, however little it is.
+const PROGRESS_PATIENCE: Duration = Duration::from_millis(200);
+
+impl Scheduler {
+    /// Tells a neighbour that joined a track what we hold there.
+    pub(crate) fn tell_holdings(&mut self, link: LinkId, track: TrackIndex) {
+        let mut told = Vec::new();
+        if let Some(track) = self.track(track) {
+            let mut run: Vec<&Segment> = Vec::new();
+            for segment in track.segments.iter().filter(|s| s.is_shared()) {
+                let follows = run
+                    .last()
+                    .is_none_or(|last| last.name.ordinal + 1 == segment.name.ordinal);
+                if !segment.is_verified() || !follows {
+                    told.extend(have(&run));
+                    run.clear();
+                }
+                if segment.is_verified() {
+                    run.push(segment);
+                } else if segment.has_map {
+                    told.extend(holds(segment));
+                }
+            }
+            told.extend(have(&run));
+        }
+        for say in told {
+            self.say(link, say);
+        }
+    }
+
+    /// Tells all neighbours in the track that a segment is complete.
+    pub(crate) fn tell_complete(&mut self, name: SegmentRef) {
+        let say = Say::Have {
+            track: name.track,
+            ordinals: OrdinalRange::one(name.ordinal),
+            digest: tag_digest([name.tag]),
+        };
+        self.tell_track(name.track, &say);
+    }
+
+    /// Tells the neighbours that may lack the block map that we have it.
+    pub(crate) fn tell_map(&mut self, name: SegmentRef) {
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        let Some(say) = holds(segment) else {
+            return;
+        };
+        let lacking: Vec<_> = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| {
+                neighbour.track(name.track).is_some_and(|track| {
+                    track.role == Role::Watching && !track.has_map(name.ordinal)
+                })
+            })
+            .map(|(link, _)| *link)
+            .collect();
+        for link in lacking {
+            self.say(link, say.clone());
+        }
+    }
+
+    /// Tells all neighbours in the track that segments are gone.
+    pub(crate) fn tell_lost(&mut self, name: SegmentRef) {
+        let say = Say::Lost {
+            track: name.track,
+            ordinals: OrdinalRange::one(name.ordinal),
+        };
+        self.tell_track(name.track, &say);
+    }
+
+    /// Tells all neighbours in the track.
+    pub(crate) fn tell_track(&mut self, track: TrackIndex, say: &Say) {
+        let links: Vec<_> = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| neighbour.track(track).is_some())
+            .map(|(link, _)| *link)
+            .collect();
+        for link in links {
+            self.say(link, say.clone());
+        }
+    }
+
+    /// Tells the progress of segments whose news is due.
+    pub(crate) fn plan_announcements(&mut self) {
+        let mut due = Vec::new();
+        let mut wake = Vec::new();
+        for segment in self.tracks.iter().flat_map(|track| &track.segments) {
+            match progress_due(segment, self.now) {
+                None => {}
+                Some(at) if at <= self.now => due.push(segment.name),
+                Some(at) => wake.push(at),
+            }
+        }
+        wake.into_iter().for_each(|at| self.wake(at));
+        for name in due {
+            self.tell_progress(name);
+        }
+    }
+
+    fn tell_progress(&mut self, name: SegmentRef) {
+        let now = self.now;
+        let recipients = self.progress_recipients(name);
+        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
+            return;
+        };
+        segment.announced = Announced {
+            count: segment.verified.len(),
+            at: Some(now),
+        };
+        let Some(say) = holds(segment) else {
+            return;
+        };
+        for link in recipients {
+            self.say(link, say.clone());
+        }
+    }
+
+    /// The neighbours that want the segment, in an order that differs from sender to sender.
+    fn progress_recipients(&self, name: SegmentRef) -> Vec<LinkId> {
+        let mut wanting: Vec<_> = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| {
+                neighbour
+                    .track(name.track)
+                    .is_some_and(|t| t.role == Role::Watching && !t.holds_all(name.ordinal))
+            })
+            .map(|(link, neighbour)| (neighbour.voter.affinity(self.voter, name), *link))
+            .collect();
+        wanting.sort_unstable();
+        wanting.truncate(PROGRESS_DEGREE);
+        wanting.into_iter().map(|(_, link)| link).collect()
+    }
+}
+
+fn have(run: &[&Segment]) -> Option<Say> {
+    let (first, last) = (run.first()?, run.last()?);
+    Some(Say::Have {
+        track: first.name.track,
+        ordinals: OrdinalRange::new(first.name.ordinal, last.name.ordinal + 1),
+        digest: tag_digest(run.iter().map(|segment| segment.name.tag)),
+    })
+}
+
+fn holds(segment: &Segment) -> Option<Say> {
+    let blocks = if segment.is_shared() {
+        segment.verified.clone()
+    } else {
+        BlockSet::new()
+    };
+    Some(Say::Holds {
+        segment: segment.name,
+        segment_len: segment.len?,
+        blocks,
+    })
+}
+
+/// When the next progress of a segment is to be told; `None` when there is none.
+fn progress_due(segment: &Segment, now: Instant) -> Option<Instant> {
+    if !segment.has_map || segment.completed || !segment.is_shared() {
+        return None;
+    }
+    let news = segment
+        .verified
+        .len()
+        .saturating_sub(segment.announced.count);
+    match segment.announced.at {
+        _ if news == 0 => None,
+        None => Some(now),
+        Some(at) if news >= PROGRESS_BLOCKS => Some(at + PROGRESS_INTERVAL),
+        Some(at) => Some(at + PROGRESS_PATIENCE),
+    }
+}

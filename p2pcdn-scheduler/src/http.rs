@@ -1,0 +1,524 @@
+//! When HTTP is used, for which bytes, and why.
+
+use std::time::Duration;
+
+use p2pcdn_metrics::HttpReason;
+use p2pcdn_wire::{
+    BLOCK_LEN, BlockRange, BlockSet, ByteRange, Instant, MAX_DURATION, Say, SegmentRef, TrackIndex,
+    block_count,
+};
+
+use crate::{
+    election,
+    io::{FetchFailure, FetchId, Growth, Output},
+    scheduler::Scheduler,
+    segment::{Duty, Segment},
+};
+
+/// Attempts that may run at once: browsers allow six connections to a host, of which the player
+/// needs one for its manifest and one for what is never shared.
+const MAX_FETCHES: usize = 4;
+
+/// The most that a viewer's jitter moves its rescue points earlier, so that a late segment does
+/// not make all viewers ask the origin in the same instant.
+const RESCUE_JITTER: Duration = Duration::from_millis(300);
+
+/// The time in which a copy of a block becomes two, within bounds: below, scheduling delays
+/// dominate; above, a measurement went wrong.
+const MIN_GENERATION: Duration = Duration::from_millis(20);
+const MAX_GENERATION: Duration = Duration::from_millis(500);
+
+/// One HTTP attempt under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) id: FetchId,
+    pub(crate) segment: SegmentRef,
+    /// Bytes of the segment; ends at `u64::MAX` when the length was not known.
+    pub(crate) range: ByteRange,
+    /// Up to where bytes have come.
+    pub(crate) cursor: u64,
+    /// When the response head came.
+    pub(crate) answered_at: Option<Instant>,
+}
+
+impl Fetch {
+    /// The blocks that it will still complete.
+    pub(crate) fn covers(&self, segment_len: u64) -> BlockSet {
+        let end = self.range.end.min(segment_len);
+        if self.cursor >= end {
+            return BlockSet::new();
+        }
+        let block = |offset: u64| u32::try_from(offset / BLOCK_LEN).unwrap_or(u32::MAX);
+        BlockSet::from_range(BlockRange::new(block(self.cursor), block_count(end)))
+    }
+}
+
+/// One segment as the HTTP planner sees it.
+#[derive(Clone, Copy)]
+struct Candidate {
+    name: SegmentRef,
+    /// Until the playhead reaches it.
+    slack: Duration,
+    /// Bytes that have to come before it, were all to come over HTTP.
+    ahead: u64,
+    /// Whether everything before it is there.
+    is_next: bool,
+}
+
+impl Scheduler {
+    pub(crate) fn plan_http(&mut self) {
+        self.stop_needless_fetches();
+        self.settle();
+        for track in self.watched_tracks() {
+            for candidate in self.http_candidates(track) {
+                if self.fetches.len() >= MAX_FETCHES {
+                    return;
+                }
+                self.consider_http(candidate);
+            }
+        }
+    }
+
+    /// Ends attempts whose remaining bytes have come from peers or are of no more use.
+    fn stop_needless_fetches(&mut self) {
+        let needless: Vec<_> = self
+            .fetches
+            .iter()
+            .filter(|fetch| !self.is_needed(fetch))
+            .map(|fetch| fetch.id)
+            .collect();
+        for id in needless {
+            self.take_fetch(id);
+            self.outputs.push_back(Output::CancelFetch { fetch: id });
+        }
+    }
+
+    fn is_needed(&self, fetch: &Fetch) -> bool {
+        let Some(segment) = self.wanted_segment(fetch.segment) else {
+            return false;
+        };
+        let Some(len) = segment.len else {
+            return true;
+        };
+        let left = fetch.covers(len);
+        // An attempt that has all its bytes ends by itself.
+        left.is_empty() || !segment.held().contains_all(&left)
+    }
+
+    fn http_candidates(&self, index: TrackIndex) -> Vec<Candidate> {
+        let Some(track) = self.track(index) else {
+            return Vec::new();
+        };
+        let position = self.clock.position(self.now);
+        let mut ahead = 0;
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for segment in track.wanted(position, self.clock.horizon(self.now)) {
+            if segment.completed {
+                continue;
+            }
+            candidates.push(Candidate {
+                name: segment.name,
+                slack: self.clock.time_until(segment.start, self.now),
+                ahead,
+                is_next: candidates.is_empty(),
+            });
+            let held = segment.held_len();
+            ahead += track.expected_len(segment).saturating_sub(held);
+        }
+        candidates
+    }
+
+    fn consider_http(&mut self, candidate: Candidate) {
+        let name = candidate.name;
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        if segment.retry.not_before > self.now {
+            let at = segment.retry.not_before;
+            self.wake(at);
+            return;
+        }
+        let track_is_idle = !self.fetches.iter().any(|f| f.segment.track == name.track);
+        if !segment.is_shared() || self.is_alone(name.track) {
+            if track_is_idle {
+                let reason = self.reason_without_peers(segment);
+                self.fetch_missing(name, reason);
+            }
+            return;
+        }
+        if candidate.is_next && self.is_starving(candidate) {
+            if track_is_idle {
+                let reason = self.reason_to_hurry(segment);
+                self.fetch_missing(name, reason);
+            }
+            return;
+        }
+        if self.clock.is_waiting() && !candidate.is_next {
+            // Whatever else HTTP carries now delays the first frame.
+            return;
+        }
+        let rescue_at = self.rescue_at(candidate, self.missing_len(segment));
+        if rescue_at <= self.now {
+            self.rescue(candidate);
+            return;
+        }
+        self.wake(rescue_at);
+        self.stand_for_duty(candidate, rescue_at.saturating_duration_since(self.now));
+    }
+
+    /// Notes when the buffer first reaches its safe level after a start.
+    fn settle(&mut self) {
+        let is_safe = |track: TrackIndex| {
+            let next = self.http_candidates(track).into_iter().next();
+            next.is_none_or(|next| next.slack >= self.safe_level(next))
+        };
+        if !self.has_settled && !self.clock.is_waiting() {
+            self.has_settled = self.watched_tracks().into_iter().all(is_safe);
+        }
+    }
+
+    /// Whether nobody but the origin can help, now or soon.
+    fn is_alone(&self, track: TrackIndex) -> bool {
+        if !self.policy.peer_transfer.is_on() {
+            return true;
+        }
+        let has_neighbour = self
+            .neighbours
+            .values()
+            .any(|neighbour| neighbour.track(track).is_some());
+        let expects_some = self.expects_peers_until > self.now;
+        !has_neighbour && (self.clock.is_waiting() || !expects_some)
+    }
+
+    /// Whether the buffer is so low that HTTP starts at once.
+    fn is_starving(&self, candidate: Candidate) -> bool {
+        self.clock.is_waiting() || candidate.slack < self.safe_level(candidate)
+    }
+
+    /// The buffer level below which nothing waits for peers: the time to rescue one segment, and
+    /// for live no more than half of what the latency leaves, since more would never be there.
+    fn safe_level(&self, candidate: Candidate) -> Duration {
+        let Some(track) = self.track(candidate.name.track) else {
+            return Duration::ZERO;
+        };
+        let Some(segment) = track.get(candidate.name) else {
+            return Duration::ZERO;
+        };
+        let rescue = self.http_time(track.expected_len(segment)) + self.config.margin;
+        match (track.growth, track.newest()) {
+            (Growth::Live, Some(newest)) => {
+                let latency = self.clock.time_until(newest.end(), self.now);
+                rescue.min(latency.saturating_sub(segment.duration) / 2)
+            }
+            _ => rescue,
+        }
+    }
+
+    /// How long HTTP takes for this many bytes on a bad day.
+    pub(crate) fn http_time(&self, bytes: u64) -> Duration {
+        let rate = self.throughput.pessimistic(self.now);
+        self.ttfb.p95().saturating_add(rate.time_for(bytes))
+    }
+
+    /// The last moment at which HTTP can start on `bytes` of a segment and still be in time.
+    fn rescue_at(&self, candidate: Candidate, bytes: u64) -> Instant {
+        let jitter = RESCUE_JITTER.mul_f64(self.voter.jitter(candidate.name));
+        let needs = self
+            .http_time(bytes.saturating_add(candidate.ahead))
+            .saturating_add(self.config.margin)
+            .saturating_add(jitter);
+        self.now + candidate.slack.saturating_sub(needs)
+    }
+
+    fn missing_len(&self, segment: &Segment) -> u64 {
+        let expected = self
+            .track(segment.name.track)
+            .map_or(0, |track| track.expected_len(segment));
+        match segment.missing() {
+            Some(missing) => u64::from(missing.len()) * BLOCK_LEN,
+            None => expected,
+        }
+    }
+
+    fn reason_without_peers(&self, segment: &Segment) -> HttpReason {
+        if !segment.is_shared() {
+            HttpReason::NotShareable
+        } else if self.clock.is_waiting() && !self.has_settled {
+            HttpReason::Startup
+        } else if !self.policy.peer_transfer.is_on() {
+            HttpReason::Policy
+        } else {
+            HttpReason::NoPeer
+        }
+    }
+
+    fn reason_to_hurry(&self, segment: &Segment) -> HttpReason {
+        if self.has_settled {
+            self.reason_to_rescue(segment)
+        } else {
+            HttpReason::Startup
+        }
+    }
+
+    fn reason_to_rescue(&self, segment: &Segment) -> HttpReason {
+        let name = segment.name;
+        let was_promised = self.neighbours.values().any(|neighbour| {
+            neighbour
+                .track(name.track)
+                .is_some_and(|track| track.holds_any(name.ordinal))
+                || neighbour.intends_until(name, self.now).is_some()
+        });
+        if !segment.has_map && (was_promised || segment.duty == Duty::Supported) {
+            HttpReason::Integrity
+        } else if was_promised {
+            HttpReason::Deadline
+        } else {
+            HttpReason::NoHolder
+        }
+    }
+
+    /// Fetches everything missing of a segment, front to back. Peers may fill it from its end.
+    fn fetch_missing(&mut self, name: SegmentRef, reason: HttpReason) {
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        let range = match (segment.missing(), segment.len) {
+            (Some(missing), Some(len)) => {
+                let first = missing.iter().next();
+                let last = missing.ranges().last();
+                let (Some(first), Some(last)) = (first, last) else {
+                    return;
+                };
+                BlockRange::new(first, last.end).bytes(len)
+            }
+            _ => ByteRange::new(0, u64::MAX),
+        };
+        self.start_fetch(name, range, reason);
+    }
+
+    /// Fetches exactly what peers are not about to deliver, from the end backwards; and when time
+    /// is over even for that, what they are about to deliver as well.
+    fn rescue(&mut self, candidate: Candidate) {
+        let name = candidate.name;
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        let reason = self.reason_to_rescue(segment);
+        let (Some(mut missing), Some(len)) = (segment.missing(), segment.len) else {
+            if !self.fetches.iter().any(|fetch| fetch.segment == name) {
+                self.fetch_missing(name, reason);
+            }
+            return;
+        };
+        for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
+            missing.subtract(&fetch.covers(len));
+        }
+        let expected = u64::from(segment.requested.len()) * BLOCK_LEN;
+        let hedge_at = self.rescue_at(
+            Candidate {
+                ahead: 0,
+                ..candidate
+            },
+            expected,
+        );
+        if hedge_at > self.now {
+            missing.subtract(&segment.requested);
+            self.wake(hedge_at);
+        }
+        let mut runs: Vec<_> = missing.ranges().collect();
+        runs.reverse();
+        for run in runs {
+            if self.fetches.len() >= MAX_FETCHES {
+                return;
+            }
+            self.start_fetch(name, run.bytes(len), reason);
+        }
+    }
+
+    pub(crate) fn start_fetch(
+        &mut self,
+        segment: SegmentRef,
+        range: ByteRange,
+        reason: HttpReason,
+    ) {
+        let id = FetchId(self.next_fetch);
+        self.next_fetch += 1;
+        self.fetches.push(Fetch {
+            id,
+            segment,
+            range,
+            cursor: range.start,
+            answered_at: None,
+        });
+        self.outputs.push_back(Output::Fetch {
+            fetch: id,
+            segment,
+            range,
+            reason,
+        });
+        tracing::debug!(%segment, %range, reason = reason.as_str(), "fetches over HTTP");
+    }
+
+    /// Takes part in the duty election of a segment that is shared, wanted and in no hurry.
+    fn stand_for_duty(&mut self, candidate: Candidate, slack: Duration) {
+        let name = candidate.name;
+        if self.fetches.iter().any(|fetch| fetch.segment == name) {
+            return;
+        }
+        let supported_until = self.supported_until(name);
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        let has_map = segment.has_map;
+        let duty = match (segment.duty, supported_until) {
+            (_, Some(until)) => {
+                if let Support::Until(at) = until {
+                    self.wake(at);
+                }
+                self.set_duty(name, Duty::Supported);
+                return;
+            }
+            (open @ (Duty::Open { .. } | Duty::Reopened { .. }), None) => open,
+            (before @ (Duty::Unknown | Duty::Supported | Duty::Ours), None) => {
+                let Some(wait) = self.turn(name, slack) else {
+                    return;
+                };
+                let turn_at = self.now + wait;
+                match before {
+                    Duty::Supported => Duty::Reopened { turn_at },
+                    _ => Duty::Open { turn_at },
+                }
+            }
+        };
+        self.set_duty(name, duty);
+        let (Duty::Open { turn_at } | Duty::Reopened { turn_at }) = duty else {
+            return;
+        };
+        if turn_at > self.now {
+            self.wake(turn_at);
+            return;
+        }
+        // A segment that others fetched and could not pass on lacks its block map.
+        let reason = match duty {
+            Duty::Reopened { .. } if !has_map => HttpReason::Integrity,
+            _ => HttpReason::Duty,
+        };
+        self.set_duty(name, Duty::Ours);
+        self.fetch_missing(name, reason);
+        let intent = Say::Intent {
+            segment: name,
+            expires_after: self.intent_lifetime(slack),
+        };
+        self.tell_track(name.track, &intent);
+    }
+
+    fn set_duty(&mut self, name: SegmentRef, duty: Duty) {
+        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
+            segment.duty = duty;
+        }
+    }
+
+    /// Whether a neighbour holds, intends or delivers the segment, and until when that stands
+    /// without further news.
+    fn supported_until(&self, name: SegmentRef) -> Option<Support> {
+        let neighbours = || self.neighbours.values();
+        if neighbours().any(|neighbour| neighbour.delivers(name, self.now)) {
+            return Some(Support::Delivered);
+        }
+        neighbours()
+            .filter_map(|neighbour| neighbour.intends_until(name, self.now))
+            .max()
+            .map(Support::Until)
+    }
+
+    /// How long until our turn; `None` when it never comes.
+    fn turn(&self, name: SegmentRef, slack: Duration) -> Option<Duration> {
+        let class = self.policy.effective_class();
+        let voters = self.neighbours.values().filter(|neighbour| {
+            neighbour.watches(name.track) && neighbour.standing.is_believed(self.now)
+        });
+        let mut draws = Vec::new();
+        let mut weight = 0;
+        for neighbour in voters {
+            weight += neighbour.class.weight();
+            draws.push(neighbour.voter.draw(name, neighbour.class));
+        }
+        let known = u32::try_from(draws.len() + 1).unwrap_or(u32::MAX);
+        let viewers = self.viewers.map_or(known, |count| count.max(known));
+        let mean_weight = f64::from(weight.max(1)) / (draws.len().max(1) as f64);
+        let own = self.voter.draw(name, class);
+        let rank = election::rank(own, &draws, viewers, mean_weight)?;
+        Some(election::wait(rank, viewers, self.generation(), slack))
+    }
+
+    /// The time in which the number of copies of a block doubles: a block at a typical neighbour's
+    /// rate and one and a half round trips.
+    fn generation(&self) -> Duration {
+        let mut rtts: Vec<_> = self.neighbours.values().map(|n| n.rtt).collect();
+        let mut rates: Vec<_> = self.neighbours.values().map(|n| n.rate()).collect();
+        rtts.sort_unstable();
+        rates.sort_unstable();
+        let (Some(rtt), Some(rate)) = (rtts.get(rtts.len() / 2), rates.get(rates.len() / 2)) else {
+            return MIN_GENERATION;
+        };
+        let generation = rate.time_for(BLOCK_LEN).saturating_add(*rtt * 3 / 2);
+        generation.clamp(MIN_GENERATION, MAX_GENERATION)
+    }
+
+    /// An intent must outlive the time to first byte, but not a third of the slack.
+    fn intent_lifetime(&self, slack: Duration) -> Duration {
+        let lifetime = self.ttfb.p99().min(slack / 3) + self.generation();
+        lifetime.min(MAX_DURATION)
+    }
+
+    pub(crate) fn fetch_ended(&mut self, id: FetchId, result: Result<(), FetchFailure>) {
+        let Some(fetch) = self.take_fetch(id) else {
+            return;
+        };
+        let now = self.now;
+        let Some(segment) = self
+            .track_mut(fetch.segment.track)
+            .and_then(|track| track.get_mut(fetch.segment))
+        else {
+            return;
+        };
+        match result {
+            Ok(()) => segment.retry = crate::segment::Retry::default(),
+            Err(failure) => {
+                segment.retry.failed(failure, now);
+                let was_ours = segment.duty == Duty::Ours;
+                segment.duty = Duty::Unknown;
+                if was_ours {
+                    let withdrawn = Say::IntentWithdrawn {
+                        segment: fetch.segment,
+                    };
+                    self.tell_track(fetch.segment.track, &withdrawn);
+                }
+                self.event(crate::io::Event::SegmentFailed {
+                    segment: fetch.segment,
+                    failure,
+                });
+            }
+        }
+    }
+
+    /// Removes an attempt and learns from its speed.
+    fn take_fetch(&mut self, id: FetchId) -> Option<Fetch> {
+        let at = self.fetches.iter().position(|fetch| fetch.id == id)?;
+        let fetch = self.fetches.swap_remove(at);
+        if let Some(answered_at) = fetch.answered_at {
+            let bytes = fetch.cursor - fetch.range.start;
+            let took = self.now.saturating_duration_since(answered_at);
+            self.throughput.record(bytes, took, self.now);
+        }
+        Some(fetch)
+    }
+}
+
+/// Why a viewer does not stand for duty.
+enum Support {
+    /// A neighbour has some of it already.
+    Delivered,
+    /// A neighbour fetches it, and is believed until then.
+    Until(Instant),
+}

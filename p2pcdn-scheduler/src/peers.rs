@@ -1,0 +1,331 @@
+//! What is requested of which neighbour.
+
+use std::{cmp::Reverse, time::Duration};
+
+use p2pcdn_wire::{
+    BlockRange, BlockSet, Instant, LinkId, MAX_DURATION, Say, SegmentRef, TrackIndex, block_count,
+};
+
+use crate::{scheduler::Scheduler, segment::Segment};
+
+/// Blocks in one request: enough to make the request's own bytes vanish (0.1 %), few enough that
+/// neighbouring requests go to different peers.
+const MAX_RUN: u32 = 4;
+
+/// Slack below which a segment's blocks are taken in the order of deadlines.
+const URGENT: Duration = Duration::from_millis(1_500);
+
+/// Blocks of a segment that may be on their way or wait while its block map is not there.
+const MAX_UNMAPPED: u32 = 8;
+
+/// When HTTP and peers work on one segment from both ends, peers leave this many blocks before
+/// the meeting point to HTTP, which is on its way already.
+const MEETING_GAP: u32 = 2;
+
+/// A segment's place in the queue: field order is the priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Priority {
+    Urgent { slack: Duration, ordinal: u64 },
+    Spread { newest_first: Reverse<u64> },
+    InOrder { slack: Duration, ordinal: u64 },
+}
+
+/// One neighbour's view of the blocks that we want of a segment.
+struct Source {
+    link: LinkId,
+    blocks: BlockSet,
+    window: u32,
+    delivery_time: Duration,
+    /// Breaks ties, differently for each viewer, so that not all ask the same neighbour.
+    affinity: u64,
+}
+
+impl Scheduler {
+    pub(crate) fn plan_peers(&mut self) {
+        self.drop_lapsed_requests();
+        self.cancel_needless_requests();
+        if !self.policy.peer_transfer.is_on() {
+            return;
+        }
+        for (_, name, slack) in self.wanted_by_priority() {
+            self.request_blocks(name, slack);
+        }
+    }
+
+    /// Forgets requests that were not served in time, and thinks less of those who should have.
+    fn drop_lapsed_requests(&mut self) {
+        let now = self.now;
+        let mut lapsed = Vec::new();
+        let mut wake: Option<Instant> = None;
+        for (link, neighbour) in &mut self.neighbours {
+            let late = neighbour.take_lapsed(now);
+            if !late.is_empty() {
+                neighbour.standing.broke_a_promise(now);
+                lapsed.extend(late.into_iter().map(|out| (*link, out)));
+            }
+            let next = neighbour.outstanding.iter().map(|out| out.lapses_at).min();
+            let shunned = neighbour.standing.shunned_until();
+            let next = next.into_iter().chain((shunned > now).then_some(shunned));
+            wake = wake.into_iter().chain(next).min();
+        }
+        if let Some(at) = wake {
+            self.wake(at);
+        }
+        for (link, out) in lapsed {
+            self.release(out.segment, &out.blocks);
+            let request = out.request;
+            self.say(link, Say::Cancel { request });
+        }
+    }
+
+    /// Cancels requests for blocks that came from elsewhere or are no longer wanted.
+    fn cancel_needless_requests(&mut self) {
+        let mut needless = Vec::new();
+        for (link, neighbour) in &self.neighbours {
+            for out in &neighbour.outstanding {
+                let needed = self
+                    .wanted_segment(out.segment)
+                    .is_some_and(|segment| !segment.held().contains_all(&out.blocks));
+                if !needed {
+                    needless.push((*link, out.request));
+                }
+            }
+        }
+        for (link, request) in needless {
+            let taken = self
+                .neighbours
+                .get_mut(&link)
+                .and_then(|neighbour| neighbour.take_outstanding(request));
+            if let Some(out) = taken {
+                self.release(out.segment, &out.blocks);
+            }
+            self.say(link, Say::Cancel { request });
+        }
+    }
+
+    /// Blocks are no longer on their way.
+    pub(crate) fn release(&mut self, name: SegmentRef, blocks: &BlockSet) {
+        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
+            segment.requested.subtract(blocks);
+        }
+    }
+
+    fn wanted_by_priority(&self) -> Vec<(Priority, SegmentRef, Duration)> {
+        let position = self.clock.position(self.now);
+        let horizon = self.clock.horizon(self.now);
+        let mut wanted = Vec::new();
+        for index in self.watched_tracks() {
+            let Some(track) = self.track(index) else {
+                continue;
+            };
+            for segment in track.wanted(position, horizon) {
+                if segment.completed || !segment.is_shared() {
+                    continue;
+                }
+                let slack = self.clock.time_until(segment.start, self.now);
+                let ordinal = segment.name.ordinal;
+                let priority = if slack < URGENT {
+                    Priority::Urgent { slack, ordinal }
+                } else if track.growth == crate::io::Growth::Live {
+                    Priority::Spread {
+                        newest_first: Reverse(ordinal),
+                    }
+                } else {
+                    Priority::InOrder { slack, ordinal }
+                };
+                wanted.push((priority, segment.name, slack));
+            }
+        }
+        wanted.sort_unstable();
+        wanted
+    }
+
+    fn request_blocks(&mut self, name: SegmentRef, slack: Duration) {
+        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
+            return;
+        };
+        let mut wanted = self.blocks_to_request(segment);
+        if wanted.is_empty() {
+            return;
+        }
+        let id = segment.id;
+        let backwards = self.fetches.iter().any(|fetch| fetch.segment == name);
+        let in_order = slack < URGENT;
+        let mut sources = self.sources(name, &wanted);
+        let rarity = Rarity::of(&sources, &wanted);
+        while let Some(block) = self.pick(&rarity, &sources, &wanted, in_order, backwards) {
+            let Some(source) = sources
+                .iter_mut()
+                .filter(|source| source.window > 0 && source.blocks.contains(block))
+                .min_by_key(|source| (source.delivery_time, source.affinity))
+            else {
+                return;
+            };
+            let run = run_from(block, &source.blocks, source.window.min(MAX_RUN));
+            let blocks = BlockSet::from_range(run);
+            source.window -= run.len();
+            let link = source.link;
+            wanted.subtract(&blocks);
+            for source in &mut sources {
+                source.blocks.subtract(&blocks);
+            }
+            let now = self.now;
+            if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
+                segment.requested.union_with(&blocks);
+            }
+            let Some(neighbour) = self.neighbours.get_mut(&link) else {
+                return;
+            };
+            let request = neighbour.request(name, blocks, now);
+            let delivery_time = neighbour.delivery_time();
+            if let Some(source) = sources.iter_mut().find(|source| source.link == link) {
+                source.delivery_time = delivery_time;
+            }
+            // A request that comes late is still worth more than none.
+            let deadline_after = slack.clamp(Duration::from_millis(500), MAX_DURATION);
+            self.say(
+                link,
+                Say::Request {
+                    request,
+                    segment: name,
+                    id,
+                    blocks: run,
+                    deadline_after,
+                },
+            );
+        }
+    }
+
+    /// The blocks of a segment that peers should bring and are not bringing yet.
+    fn blocks_to_request(&self, segment: &Segment) -> BlockSet {
+        let name = segment.name;
+        let stated = || {
+            self.neighbours
+                .values()
+                .find_map(|neighbour| neighbour.track(name.track)?.stated_len(name.ordinal))
+        };
+        let Some(len) = segment.len.or_else(stated) else {
+            return BlockSet::new();
+        };
+        let mut wanted = BlockSet::from_range(BlockRange::new(0, block_count(len)));
+        for there in [
+            &segment.verified,
+            &segment.private,
+            &segment.quarantined,
+            &segment.requested,
+        ] {
+            wanted.subtract(there);
+        }
+        for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
+            // HTTP goes front to back; peers come to meet it from the end, but only where the
+            // player is waiting.
+            let mut covered = fetch.covers(len);
+            if self.is_hurrying(segment) {
+                let half = covered.len() / 2 + MEETING_GAP;
+                covered = covered.iter().take(half as usize).collect();
+            }
+            wanted.subtract(&covered);
+        }
+        if !segment.has_map {
+            let under_way = segment.quarantined.len() + segment.requested.len();
+            let room = MAX_UNMAPPED.saturating_sub(under_way);
+            wanted = wanted.iter().take(room as usize).collect();
+        }
+        wanted
+    }
+
+    fn is_hurrying(&self, segment: &Segment) -> bool {
+        self.clock.is_waiting() || self.clock.time_until(segment.start, self.now) < URGENT
+    }
+
+    fn sources(&self, name: SegmentRef, wanted: &BlockSet) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for (link, neighbour) in &self.neighbours {
+            let window = neighbour.window();
+            if window == 0 || !neighbour.standing.is_good(self.now) {
+                continue;
+            }
+            let Some(track) = neighbour.track(name.track) else {
+                continue;
+            };
+            let blocks = track.holds_of(name.ordinal, wanted);
+            if !blocks.is_empty() {
+                sources.push(Source {
+                    link: *link,
+                    blocks,
+                    window: u32::try_from(window).unwrap_or(u32::MAX),
+                    delivery_time: neighbour.delivery_time(),
+                    affinity: self.voter.affinity(neighbour.voter, name),
+                });
+            }
+        }
+        sources
+    }
+
+    /// The next block to request: in order when time is short, else the rarest, ties broken by the
+    /// generator.
+    fn pick(
+        &mut self,
+        rarity: &Rarity,
+        sources: &[Source],
+        wanted: &BlockSet,
+        in_order: bool,
+        backwards: bool,
+    ) -> Option<u32> {
+        let available = |block: &u32| {
+            sources
+                .iter()
+                .any(|source| source.window > 0 && source.blocks.contains(*block))
+        };
+        if backwards {
+            return wanted.iter().filter(available).last();
+        }
+        if in_order {
+            return wanted.iter().find(available);
+        }
+        let rarest: Vec<_> = wanted.iter().filter(available).collect();
+        let least = rarest.iter().map(|block| rarity.holders(*block)).min()?;
+        let ties: Vec<_> = rarest
+            .into_iter()
+            .filter(|block| rarity.holders(*block) == least)
+            .collect();
+        ties.get(self.random.below(ties.len())).copied()
+    }
+
+    /// The tracks that the viewer plays.
+    pub(crate) fn watched_tracks(&self) -> Vec<TrackIndex> {
+        self.tracks
+            .iter()
+            .filter(|track| track.role == p2pcdn_wire::Role::Watching)
+            .map(|track| track.index)
+            .collect()
+    }
+}
+
+/// How many neighbours hold each block.
+struct Rarity(Vec<(u32, u16)>);
+
+impl Rarity {
+    fn of(sources: &[Source], wanted: &BlockSet) -> Self {
+        let holders = |block| {
+            let count = sources.iter().filter(|s| s.blocks.contains(block)).count();
+            u16::try_from(count).unwrap_or(u16::MAX)
+        };
+        Self(wanted.iter().map(|block| (block, holders(block))).collect())
+    }
+
+    fn holders(&self, block: u32) -> u16 {
+        self.0
+            .binary_search_by_key(&block, |(block, _)| *block)
+            .map_or(0, |at| self.0[at].1)
+    }
+}
+
+/// The run of at most `most` blocks from `block` on that are all in `blocks`.
+fn run_from(block: u32, blocks: &BlockSet, most: u32) -> BlockRange {
+    let end = (block..block.saturating_add(most))
+        .take_while(|next| blocks.contains(*next))
+        .last()
+        .map_or(block + 1, |last| last + 1);
+    BlockRange::new(block, end)
+}

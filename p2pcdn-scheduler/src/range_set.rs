@@ -1,0 +1,84 @@
+//! A set of ordinals as sorted, disjoint, non-adjacent ranges.
+
+use p2pcdn_wire::OrdinalRange;
+
+/// Ordinals, cheap while they come in runs, which holdings of a stream do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RangeSet(Vec<OrdinalRange>);
+
+impl RangeSet {
+    pub(crate) fn insert(&mut self, range: OrdinalRange) {
+        if range.is_empty() {
+            return;
+        }
+        let from = self.0.partition_point(|own| own.end < range.start);
+        let to = self.0.partition_point(|own| own.start <= range.end);
+        let merged = self.0[from..to].iter().fold(range, |merged, own| {
+            OrdinalRange::new(merged.start.min(own.start), merged.end.max(own.end))
+        });
+        self.0.splice(from..to, [merged]);
+    }
+
+    pub(crate) fn remove(&mut self, range: OrdinalRange) {
+        if range.is_empty() {
+            return;
+        }
+        let from = self.0.partition_point(|own| own.end <= range.start);
+        let to = self.0.partition_point(|own| own.start < range.end);
+        let left: Vec<_> = self.0[from..to]
+            .iter()
+            .flat_map(|own| {
+                [
+                    OrdinalRange::new(own.start, range.start),
+                    OrdinalRange::new(range.end, own.end),
+                ]
+            })
+            .filter(|rest| !rest.is_empty())
+            .collect();
+        self.0.splice(from..to, left);
+    }
+
+    pub(crate) fn contains(&self, ordinal: u64) -> bool {
+        let at = self.0.partition_point(|own| own.end <= ordinal);
+        self.0.get(at).is_some_and(|own| own.contains(ordinal))
+    }
+
+    /// Number of runs, which is what the set costs.
+    pub(crate) fn run_count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_set_of_numbers(
+            steps in prop::collection::vec((any::<bool>(), 0u64..40, 0u64..12), 0..40)
+        ) {
+            let mut set = RangeSet::default();
+            let mut model = BTreeSet::new();
+            for (add, start, len) in steps {
+                let range = OrdinalRange::new(start, start + len);
+                if add {
+                    set.insert(range);
+                    model.extend(start..start + len);
+                } else {
+                    set.remove(range);
+                    model.retain(|ordinal| !range.contains(*ordinal));
+                }
+                for ordinal in 0..60 {
+                    prop_assert_eq!(set.contains(ordinal), model.contains(&ordinal));
+                }
+                let runs = model.iter().filter(|o| **o == 0 || !model.contains(&(**o - 1))).count();
+                prop_assert_eq!(set.run_count(), runs);
+            }
+        }
+    }
+}

@@ -1,0 +1,617 @@
+//! The machine itself: its state, its inputs and the order of its plans.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use p2pcdn_metrics::{Quantiles, Throughput, ThroughputConfig};
+use p2pcdn_wire::{
+    BlockSet, GoodbyeReason, Instant, LinkId, MediaTime, OrdinalRange, Pcg, RequestId, Said, Say,
+    SegmentRef, TrackIndex, tag_digest,
+};
+
+use crate::{
+    clock::PlaybackClock,
+    config::{Config, Policy},
+    election::Voter,
+    http::Fetch,
+    io::{Event, Growth, Input, Listed, Output, Playback, PlaybackState},
+    neighbour::Neighbour,
+    segment::{Duty, Segment, Track},
+    upload::{Allowance, Request},
+};
+
+/// How far ahead of the manifest a neighbour's statements are taken seriously: encoders publish
+/// one segment at a time, so more than three is somebody else's clock.
+const MAX_AHEAD: u64 = 3;
+
+/// Decides what to fetch, from whom and by when; whom to serve; what to keep.
+///
+/// Drive it as every machine here: after `handle_input` or `handle_timeout`, drain
+/// [`poll_output`](Self::poll_output) to `None`, then wait until
+/// [`poll_timeout`](Self::poll_timeout) or the next input. Decisions are made once per drain, over
+/// all inputs since the last. Time never goes back; inputs about what is over are ignored; the same
+/// config, seed and inputs give the same outputs.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(crate) config: Config,
+    pub(crate) policy: Policy,
+    pub(crate) now: Instant,
+    pub(crate) random: Pcg,
+    pub(crate) voter: Voter,
+    pub(crate) clock: PlaybackClock,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) neighbours: BTreeMap<LinkId, Neighbour>,
+    pub(crate) fetches: Vec<Fetch>,
+    pub(crate) next_fetch: u64,
+    pub(crate) throughput: Throughput,
+    pub(crate) ttfb: Quantiles,
+    pub(crate) viewers: Option<u32>,
+    pub(crate) expects_peers_until: Instant,
+    /// Whether the buffer reached its safe level since playback last started.
+    pub(crate) has_settled: bool,
+    pub(crate) allowance: Allowance,
+    pub(crate) outputs: VecDeque<Output>,
+    wake_at: Option<Instant>,
+    is_dirty: bool,
+}
+
+impl Scheduler {
+    /// A scheduler without tracks or neighbours, with peer transfer off until a policy comes.
+    #[must_use]
+    pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let playback = Playback {
+            position: MediaTime::ZERO,
+            state: PlaybackState::Starting,
+            buffer_target: Duration::ZERO,
+        };
+        Self {
+            policy: Policy {
+                peer_transfer: crate::Switch::Off,
+                ..Policy::default()
+            },
+            now,
+            random: Pcg::new(seed),
+            voter: Voter::new(config.peer),
+            clock: PlaybackClock::new(playback, now),
+            tracks: Vec::new(),
+            neighbours: BTreeMap::new(),
+            fetches: Vec::new(),
+            next_fetch: 0,
+            throughput: Throughput::new(ThroughputConfig {
+                prior: config.throughput_prior,
+                ..ThroughputConfig::default()
+            }),
+            ttfb: Quantiles::new(config.ttfb_prior),
+            viewers: None,
+            expects_peers_until: now,
+            has_settled: false,
+            allowance: Allowance::new(now),
+            outputs: VecDeque::new(),
+            wake_at: None,
+            is_dirty: false,
+            config,
+        }
+    }
+
+    /// Tells the machine what happened at `now`.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        self.handle_timeout(now);
+        match input {
+            Input::PolicyChanged(policy) => self.policy_changed(policy),
+            Input::TrackJoined {
+                track,
+                role,
+                bitrate,
+                id: _,
+            } => match self.track_mut(track) {
+                Some(known) => known.role = role,
+                None => self.tracks.push(Track::new(track, role, bitrate)),
+            },
+            Input::SegmentsListed {
+                track,
+                segments,
+                first,
+                growth,
+            } => self.segments_listed(track, segments, first, growth),
+            Input::PlaybackChanged(playback) => self.playback_changed(playback),
+            Input::LinkReady { link, peer } => {
+                self.neighbours.insert(link, Neighbour::new(peer, self.now));
+            }
+            Input::LinkClosed { link } => self.link_closed(link),
+            Input::Peer(link, said) => self.peer_said(link, said),
+            Input::BlockArrived {
+                link,
+                request,
+                segment,
+                block,
+                len,
+            } => self.block_arrived(link, request, segment, block, len),
+            Input::Credit { link, bytes } => {
+                if let Some(neighbour) = self.neighbours.get_mut(&link) {
+                    neighbour.credit = bytes;
+                }
+            }
+            Input::MapKnown {
+                segment,
+                segment_len,
+            } => self.map_known(segment, segment_len),
+            Input::LengthKnown {
+                segment,
+                segment_len,
+            } => self.with_segment(segment, |segment| {
+                segment.len.get_or_insert(segment_len);
+            }),
+            Input::Stored {
+                segment,
+                verified,
+                private,
+                quarantined,
+            } => self.stored(segment, &verified, &private, &quarantined),
+            Input::Dropped { segment, blocks } => self.with_segment(segment, |segment| {
+                segment.quarantined.subtract(&blocks);
+            }),
+            Input::Corrupt {
+                link,
+                segment,
+                block,
+            } => self.peer_caught(link, segment, block),
+            Input::Cleared { segment } => self.with_segment(segment, |segment| {
+                segment.clear();
+                segment.has_map = false;
+            }),
+            Input::TrackReset { track } => self.reset_track(track),
+            Input::Unshareable { segment, private } => self.unshareable(segment, private),
+            Input::OriginAnswered { fetch, ttfb } => {
+                self.ttfb.record(ttfb);
+                let now = self.now;
+                let fetch = self.fetches.iter_mut().find(|own| Some(own.id) == fetch);
+                if let Some(fetch) = fetch {
+                    fetch.answered_at = Some(now);
+                }
+            }
+            Input::FetchProgressed { fetch, offset } => {
+                let fetch = self.fetches.iter_mut().find(|own| own.id == fetch);
+                if let Some(fetch) = fetch {
+                    fetch.cursor = fetch.cursor.max(offset);
+                }
+            }
+            Input::FetchEnded { fetch, result } => self.fetch_ended(fetch, result),
+            Input::SwarmCounted { viewers } => self.viewers = Some(viewers),
+        }
+    }
+
+    /// Tells the machine that it is now `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.is_dirty = true;
+    }
+
+    /// The next thing to do or to know; `None` when there is nothing more.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && self.is_dirty {
+            self.is_dirty = false;
+            self.decide();
+        }
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.outputs.shrink_to_fit();
+        }
+        output
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` when only an input can
+    /// change anything.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    /// The HTTP throughput of late, which a player may be told of its network.
+    #[must_use]
+    pub fn throughput(&self) -> p2pcdn_wire::BitRate {
+        self.throughput.estimate()
+    }
+
+    /// The neighbours that are known to hold a segment's block map.
+    pub fn map_holders(&self, segment: SegmentRef) -> impl Iterator<Item = LinkId> + '_ {
+        self.neighbours.iter().filter_map(move |(link, neighbour)| {
+            let track = neighbour.track(segment.track)?;
+            track.has_map(segment.ordinal).then_some(*link)
+        })
+    }
+
+    fn decide(&mut self) {
+        self.wake_at = None;
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.expire_intents(self.now);
+        }
+        self.plan_http();
+        self.plan_peers();
+        self.plan_announcements();
+        self.plan_uploads();
+        self.plan_memory();
+        // A plan that wants to be woken in the past would make the caller spin.
+        if let Some(at) = &mut self.wake_at {
+            *at = (*at).max(self.now + Duration::from_millis(1));
+        }
+    }
+
+    /// Asks to be woken at `at` at the latest.
+    pub(crate) fn wake(&mut self, at: Instant) {
+        self.wake_at = earliest(self.wake_at, Some(at));
+    }
+
+    pub(crate) fn say(&mut self, link: LinkId, say: Say) {
+        self.outputs.push_back(Output::Peer(link, say));
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn track(&self, index: TrackIndex) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.index == index)
+    }
+
+    pub(crate) fn track_mut(&mut self, index: TrackIndex) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.index == index)
+    }
+
+    /// The segment, if the player needs it.
+    pub(crate) fn wanted_segment(&self, name: SegmentRef) -> Option<&Segment> {
+        let track = self.track(name.track)?;
+        let segment = track.get(name)?;
+        let is_ahead = segment.end() > self.clock.position(self.now)
+            && segment.start < self.clock.horizon(self.now);
+        (track.role == p2pcdn_wire::Role::Watching && is_ahead).then_some(segment)
+    }
+
+    fn with_segment(&mut self, name: SegmentRef, change: impl FnOnce(&mut Segment)) {
+        match self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
+            Some(segment) => change(segment),
+            None => tracing::trace!(segment = %name, "not listed"),
+        }
+    }
+
+    fn policy_changed(&mut self, policy: Policy) {
+        let was_on = self.policy.peer_transfer.is_on();
+        let class = self.policy.effective_class();
+        self.policy = policy;
+        if policy.peer_transfer.is_on() && !was_on {
+            self.expects_peers_until = self.now + self.config.expect_peers_for;
+        }
+        if policy.effective_class() != class {
+            let links: Vec<_> = self.neighbours.keys().copied().collect();
+            for link in links {
+                self.say(link, Say::Class(policy.effective_class()));
+            }
+        }
+    }
+
+    fn playback_changed(&mut self, playback: Playback) {
+        let starts = playback.state == PlaybackState::Starting
+            && self.clock.state() != PlaybackState::Starting;
+        if starts {
+            self.has_settled = false;
+        }
+        self.clock = PlaybackClock::new(playback, self.now);
+    }
+
+    fn segments_listed(
+        &mut self,
+        index: TrackIndex,
+        segments: Vec<Listed>,
+        first: u64,
+        growth: Growth,
+    ) {
+        let Some(track) = self.track_mut(index) else {
+            return;
+        };
+        track.first_listed = first;
+        track.growth = growth;
+        if track.list(segments).is_empty() {
+            return;
+        }
+        let links: Vec<_> = self.neighbours.keys().copied().collect();
+        for link in links {
+            let early = self
+                .neighbours
+                .get_mut(&link)
+                .map(|neighbour| std::mem::take(&mut neighbour.early))
+                .unwrap_or_default();
+            for said in early {
+                self.peer_said(link, said);
+            }
+        }
+    }
+
+    fn link_closed(&mut self, link: LinkId) {
+        if let Some(neighbour) = self.neighbours.remove(&link) {
+            for out in neighbour.outstanding {
+                self.release(out.segment, &out.blocks);
+            }
+        }
+    }
+
+    fn peer_said(&mut self, link: LinkId, said: Said) {
+        let now = self.now;
+        let standing = self.standing_of(&said);
+        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+            return;
+        };
+        match standing {
+            Standing::OtherContent => return,
+            Standing::Early { track } => {
+                neighbour.keep_for_later(said);
+                self.event(Event::NewsHeard { track });
+                return;
+            }
+            Standing::Known => {}
+        }
+        match said {
+            Said::Joined { track, role } => {
+                neighbour.joined(track, role);
+                self.tell_holdings(link, track);
+            }
+            Said::Left { track } => neighbour.left(track),
+            Said::Class(class) => neighbour.class = class,
+            Said::RoundTrip(rtt) => neighbour.rtt = rtt,
+            Said::Have {
+                track, ordinals, ..
+            } => {
+                if let Some(track) = neighbour.track_mut(track) {
+                    track.has(ordinals);
+                }
+            }
+            Said::Holds {
+                segment,
+                segment_len,
+                blocks,
+            } => {
+                if let Some(track) = neighbour.track_mut(segment.track) {
+                    track.holds(segment.ordinal, segment_len, blocks);
+                }
+            }
+            Said::Lost { track, ordinals } => {
+                if let Some(track) = neighbour.track_mut(track) {
+                    track.lost(ordinals);
+                }
+            }
+            Said::Intent {
+                segment,
+                expires_after,
+            } => {
+                if let Some(track) = neighbour.track_mut(segment.track) {
+                    track.intends(segment.ordinal, now + expires_after);
+                }
+            }
+            Said::IntentWithdrawn { segment } => {
+                if let Some(track) = neighbour.track_mut(segment.track) {
+                    track.withdraws(segment.ordinal);
+                }
+            }
+            Said::Request {
+                request,
+                segment,
+                id,
+                blocks,
+                deadline_after,
+            } => self.take_request(
+                link,
+                Request {
+                    request,
+                    segment,
+                    id,
+                    blocks,
+                    deadline_after,
+                },
+            ),
+            Said::Cancel { request } => {
+                neighbour.uploads.retain(|upload| upload.request != request);
+            }
+            Said::Reject { request, .. } => self.request_rejected(link, request),
+            // Block maps are the session's affair.
+            Said::MapRequest { .. } => {}
+        }
+    }
+
+    /// How a statement about segments stands to what the manifest lists.
+    fn standing_of(&self, said: &Said) -> Standing {
+        let (track, ordinals, digest) = match said {
+            Said::Have {
+                track,
+                ordinals,
+                digest,
+            } => (*track, *ordinals, *digest),
+            Said::Holds { segment, .. } | Said::Intent { segment, .. } => (
+                segment.track,
+                OrdinalRange::one(segment.ordinal),
+                tag_digest([segment.tag]),
+            ),
+            _ => return Standing::Known,
+        };
+        let Some(track) = self.track(track) else {
+            return Standing::OtherContent;
+        };
+        let newest = track.newest().map_or(0, |segment| segment.name.ordinal);
+        let last = ordinals.end.saturating_sub(1);
+        if last > newest {
+            let is_near = track.growth == Growth::Live && last - newest <= MAX_AHEAD;
+            return if is_near && !track.segments.is_empty() {
+                Standing::Early { track: track.index }
+            } else {
+                Standing::OtherContent
+            };
+        }
+        match digest_of(track, ordinals) {
+            Some(own) if own != digest => Standing::OtherContent,
+            _ => Standing::Known,
+        }
+    }
+
+    fn request_rejected(&mut self, link: LinkId, request: RequestId) {
+        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+            return;
+        };
+        let Some(out) = neighbour.take_outstanding(request) else {
+            return;
+        };
+        neighbour.rejected(self.now);
+        // Whatever the reason, it does not have them for us: it will say so when that changes.
+        if let Some(track) = neighbour.track_mut(out.segment.track) {
+            track.lost(OrdinalRange::one(out.segment.ordinal));
+        }
+        self.release(out.segment, &out.blocks);
+    }
+
+    fn block_arrived(
+        &mut self,
+        link: LinkId,
+        request: RequestId,
+        segment: SegmentRef,
+        block: u32,
+        len: u32,
+    ) {
+        let now = self.now;
+        if let Some(neighbour) = self.neighbours.get_mut(&link)
+            && neighbour.block_arrived(request, block, len, now)
+        {
+            let arrived: BlockSet = [block].into_iter().collect();
+            self.release(segment, &arrived);
+        }
+    }
+
+    fn map_known(&mut self, name: SegmentRef, segment_len: u64) {
+        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
+            return;
+        };
+        if segment.has_map {
+            return;
+        }
+        segment.has_map = true;
+        segment.len = Some(segment_len);
+        self.tell_map(name);
+    }
+
+    fn stored(
+        &mut self,
+        name: SegmentRef,
+        verified: &BlockSet,
+        private: &BlockSet,
+        quarantined: &BlockSet,
+    ) {
+        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
+            return;
+        };
+        let was_verified = segment.is_verified();
+        segment.quarantined.union_with(quarantined);
+        segment.verified.union_with(verified);
+        segment.private.union_with(private);
+        let verified = segment.verified.clone();
+        segment.private.subtract(&verified);
+        let held = segment.held();
+        segment.quarantined.subtract(&held);
+        let completes =
+            !segment.completed && segment.missing().is_some_and(|missing| missing.is_empty());
+        segment.completed |= completes;
+        let is_verified = segment.is_verified() && segment.is_shared();
+        if completes {
+            self.event(Event::SegmentCompleted { segment: name });
+        }
+        if is_verified && !was_verified {
+            self.tell_complete(name);
+        }
+    }
+
+    fn peer_caught(&mut self, link: LinkId, name: SegmentRef, block: u32) {
+        self.with_segment(name, |segment| {
+            segment.quarantined.remove(block);
+        });
+        let Some(neighbour) = self.neighbours.get(&link) else {
+            return;
+        };
+        let peer = neighbour.peer;
+        // Blocks are verified before they are passed on and channels are authenticated: one block
+        // that does not match is proof enough.
+        self.link_closed(link);
+        self.outputs.push_back(Output::Disconnect {
+            link,
+            reason: GoodbyeReason::Corruption,
+        });
+        self.event(Event::PeerCaught {
+            peer,
+            segment: name,
+            block,
+        });
+    }
+
+    fn reset_track(&mut self, index: TrackIndex) {
+        let Some(track) = self.track_mut(index) else {
+            return;
+        };
+        let segments = std::mem::take(&mut track.segments);
+        for segment in segments {
+            self.outputs.push_back(Output::Evict {
+                segment: segment.name,
+            });
+            if !segment.verified.is_empty() {
+                self.tell_lost(segment.name);
+            }
+        }
+        for neighbour in self.neighbours.values_mut() {
+            if let Some(track) = neighbour.track_mut(index) {
+                track.lost(OrdinalRange::new(0, u64::MAX));
+            }
+        }
+    }
+
+    fn unshareable(&mut self, name: SegmentRef, private: BlockSet) {
+        let mut was_told = false;
+        let mut was_ours = false;
+        self.with_segment(name, |segment| {
+            was_ours = segment.duty == Duty::Ours;
+            was_told = segment.is_shared() && segment.announced.at.is_some();
+            segment.sharing = crate::Sharing::HttpOnly;
+            segment.clear();
+            segment.has_map = false;
+            segment.private = private;
+            segment.duty = Duty::Unknown;
+        });
+        if was_ours {
+            self.tell_track(name.track, &Say::IntentWithdrawn { segment: name });
+        }
+        if was_told {
+            self.tell_lost(name);
+        }
+    }
+}
+
+/// How a statement stands to the manifest.
+enum Standing {
+    /// About segments that are listed, or about none.
+    Known,
+    /// About a segment that is not listed yet.
+    Early { track: TrackIndex },
+    /// About something else in the same place, or far from it.
+    OtherContent,
+}
+
+/// The digest over the tags of `ordinals`; `None` when not all of them are listed.
+fn digest_of(track: &Track, ordinals: OrdinalRange) -> Option<u32> {
+    let from = track.find(ordinals.start).ok()?;
+    let count = usize::try_from(ordinals.len()).ok()?;
+    let to = from.checked_add(count)?;
+    if to > track.segments.len() {
+        return None;
+    }
+    let run = track.segments.range(from..to);
+    Some(tag_digest(run.map(|segment| segment.name.tag)))
+}
+
+/// The earlier of two moments, where `None` is never.
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}

@@ -1,0 +1,251 @@
+//! What is known of one segment and of the track that it belongs to.
+
+use std::{collections::VecDeque, time::Duration};
+
+use p2pcdn_wire::{
+    BitRate, BlockRange, BlockSet, Instant, MediaTime, Role, SegmentId, SegmentRef, TrackIndex,
+    block_count,
+};
+
+use crate::io::{FetchFailure, Growth, Listed, Sharing};
+
+/// One listed segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) name: SegmentRef,
+    pub(crate) id: SegmentId,
+    pub(crate) start: MediaTime,
+    pub(crate) duration: Duration,
+    pub(crate) sharing: Sharing,
+    /// In bytes, once the block map or the origin told.
+    pub(crate) len: Option<u64>,
+    pub(crate) has_map: bool,
+    pub(crate) verified: BlockSet,
+    pub(crate) private: BlockSet,
+    /// Arrived from peers before the block map.
+    pub(crate) quarantined: BlockSet,
+    /// Asked of peers and still expected.
+    pub(crate) requested: BlockSet,
+    pub(crate) duty: Duty,
+    pub(crate) retry: Retry,
+    pub(crate) announced: Announced,
+    pub(crate) completed: bool,
+}
+
+/// Where a segment stands in the duty election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Not wanted so far.
+    Unknown,
+    /// Nobody is known to fetch it; our turn comes at `turn_at`.
+    Open { turn_at: Instant },
+    /// Somebody was to bring it and did not; our turn comes at `turn_at`.
+    Reopened { turn_at: Instant },
+    /// A neighbour holds, intends or delivers it.
+    Supported,
+    /// We told our neighbours that we fetch it.
+    Ours,
+}
+
+/// After failed HTTP attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) failures: u32,
+    pub(crate) not_before: Instant,
+}
+
+impl Retry {
+    /// Doubles from 100 ms up to 3 s, where hls.js and Shaka retry a segment too; the first
+    /// retry of a broken transfer is immediate.
+    pub(crate) fn failed(&mut self, failure: FetchFailure, now: Instant) {
+        let at_once = self.failures == 0 && failure == FetchFailure::Transient;
+        let pause = match self.failures.min(5) {
+            _ if at_once => Duration::ZERO,
+            doublings => Duration::from_millis(100) * (1 << doublings),
+        };
+        self.failures += 1;
+        self.not_before = now + pause.min(Duration::from_secs(3));
+    }
+}
+
+/// What neighbours were told of a segment in progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// Verified blocks that were there then.
+    pub(crate) count: u32,
+    /// When; `None` if never.
+    pub(crate) at: Option<Instant>,
+}
+
+impl Segment {
+    pub(crate) fn new(listed: Listed) -> Self {
+        Self {
+            name: listed.segment,
+            id: listed.id,
+            start: listed.start,
+            duration: listed.duration,
+            sharing: listed.sharing,
+            len: None,
+            has_map: false,
+            verified: BlockSet::new(),
+            private: BlockSet::new(),
+            quarantined: BlockSet::new(),
+            requested: BlockSet::new(),
+            duty: Duty::Unknown,
+            retry: Retry::default(),
+            announced: Announced::default(),
+            completed: false,
+        }
+    }
+
+    pub(crate) fn end(&self) -> MediaTime {
+        self.start + self.duration
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sharing == Sharing::Shared
+    }
+
+    /// Whether all of it may be served.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.has_map
+            && self
+                .len
+                .is_some_and(|len| self.verified.len() == block_count(len))
+    }
+
+    /// Blocks that can be played.
+    pub(crate) fn held(&self) -> BlockSet {
+        let mut held = self.verified.clone();
+        held.union_with(&self.private);
+        held
+    }
+
+    /// Blocks that cannot be played yet; `None` while the length is unknown.
+    pub(crate) fn missing(&self) -> Option<BlockSet> {
+        let mut missing = BlockSet::from_range(BlockRange::new(0, block_count(self.len?)));
+        missing.subtract(&self.verified);
+        missing.subtract(&self.private);
+        Some(missing)
+    }
+
+    pub(crate) fn is_held_in_part(&self) -> bool {
+        !self.verified.is_empty() || !self.private.is_empty() || !self.quarantined.is_empty()
+    }
+
+    /// Forgets all bytes.
+    pub(crate) fn clear(&mut self) {
+        self.verified.clear();
+        self.private.clear();
+        self.quarantined.clear();
+        self.completed = false;
+        self.announced = Announced::default();
+        self.duty = Duty::Unknown;
+    }
+
+    /// Its bytes in memory, by the block.
+    pub(crate) fn held_len(&self) -> u64 {
+        let blocks = self.verified.len() + self.private.len() + self.quarantined.len();
+        u64::from(blocks) * p2pcdn_wire::BLOCK_LEN
+    }
+}
+
+/// A track that the session is in, with its segments in ascending order.
+#[derive(Clone, Debug)]
+pub(crate) struct Track {
+    pub(crate) index: TrackIndex,
+    pub(crate) role: Role,
+    pub(crate) bitrate: Option<BitRate>,
+    pub(crate) growth: Growth,
+    /// The first ordinal that the manifest still lists.
+    pub(crate) first_listed: u64,
+    pub(crate) segments: VecDeque<Segment>,
+}
+
+/// Assumed of a track that declares no bandwidth, until a segment's length is known.
+const BITRATE_PRIOR: BitRate = BitRate::from_bps(3_000_000);
+
+impl Track {
+    pub(crate) fn new(index: TrackIndex, role: Role, bitrate: Option<BitRate>) -> Self {
+        Self {
+            index,
+            role,
+            bitrate,
+            growth: Growth::Live,
+            first_listed: 0,
+            segments: VecDeque::new(),
+        }
+    }
+
+    /// Adds newly listed segments; returns those that were new.
+    pub(crate) fn list(&mut self, listed: Vec<Listed>) -> Vec<SegmentRef> {
+        let mut added = Vec::new();
+        for entry in listed {
+            match self.find(entry.segment.ordinal) {
+                Ok(_) => {}
+                Err(at) => {
+                    added.push(entry.segment);
+                    self.segments.insert(at, Segment::new(entry));
+                }
+            }
+        }
+        added
+    }
+
+    /// The index of the segment with this ordinal, or where it would be.
+    pub(crate) fn find(&self, ordinal: u64) -> Result<usize, usize> {
+        // Consecutive ordinals, as HLS has them, need no search.
+        let guess = self
+            .segments
+            .front()
+            .and_then(|first| usize::try_from(ordinal.checked_sub(first.name.ordinal)?).ok());
+        if let Some(at) = guess
+            && self
+                .segments
+                .get(at)
+                .is_some_and(|segment| segment.name.ordinal == ordinal)
+        {
+            return Ok(at);
+        }
+        self.segments
+            .binary_search_by_key(&ordinal, |segment| segment.name.ordinal)
+    }
+
+    /// The segment of this name, unless another content stands in its place.
+    pub(crate) fn get(&self, name: SegmentRef) -> Option<&Segment> {
+        let segment = &self.segments[self.find(name.ordinal).ok()?];
+        (segment.name.tag == name.tag).then_some(segment)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: SegmentRef) -> Option<&mut Segment> {
+        let at = self.find(name.ordinal).ok()?;
+        let segment = &mut self.segments[at];
+        (segment.name.tag == name.tag).then_some(segment)
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Segment> {
+        self.segments.back()
+    }
+
+    /// The segments that a playhead at `position` needs, up to `horizon`.
+    pub(crate) fn wanted(
+        &self,
+        position: MediaTime,
+        horizon: MediaTime,
+    ) -> impl Iterator<Item = &Segment> + '_ {
+        let from = self
+            .segments
+            .partition_point(|segment| segment.end() <= position);
+        self.segments
+            .range(from..)
+            .take_while(move |segment| segment.start < horizon)
+    }
+
+    /// How long `segment` probably is, in bytes.
+    pub(crate) fn expected_len(&self, segment: &Segment) -> u64 {
+        segment.len.unwrap_or_else(|| {
+            let bitrate = self.bitrate.unwrap_or(BITRATE_PRIOR);
+            bitrate.bytes_in(segment.duration)
+        })
+    }
+}
