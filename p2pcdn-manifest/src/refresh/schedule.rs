@@ -1,0 +1,177 @@
+//! When one playlist is loaded.
+
+use std::time::Duration;
+
+use p2pcdn_wire::Instant;
+
+/// When one playlist is loaded: a pure clockwork that knows no text.
+///
+/// ```text
+///   Idle --request--> Due --start--> Loading --finish--> Due, or Idle when nothing will change
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Schedule {
+    state: State,
+    failures: u32,
+    /// When the load under way, or the last one, was asked for.
+    started_at: Option<Instant>,
+    /// The interval of the last reload: how often early news may cause one more.
+    interval: Duration,
+    /// When early news last caused a reload.
+    news_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Due(Instant),
+    Loading(After),
+}
+
+/// What follows a load under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The reload that its outcome asks for.
+    Reload,
+    /// The same, or one at once if it brings nothing new: early news came meanwhile.
+    News,
+    /// Nothing: the track was left.
+    Nothing,
+}
+
+/// What a load brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A playlist that will not change.
+    Ended,
+    /// A playlist that changed, and may again after this long.
+    Changed(Duration),
+    /// A playlist as it was, of this target duration.
+    Unchanged(Duration),
+    /// No playlist.
+    Failed,
+}
+
+impl Schedule {
+    /// Asks for a load at once.
+    pub(super) fn request(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Loading(after @ After::Nothing) => *after = After::Reload,
+            State::Loading(_) => {}
+            // Who switches to and fro does not load more often.
+            State::Idle | State::Due(_) => {
+                let rest = match self.failures {
+                    0 => MIN_INTERVAL,
+                    failures => backoff(failures),
+                };
+                self.state = State::Due(self.rested_at(rest, now));
+            }
+        }
+    }
+
+    /// Asks for nothing more.
+    pub(super) fn cancel(&mut self) {
+        self.state = match self.state {
+            State::Loading(_) => State::Loading(After::Nothing),
+            State::Idle | State::Due(_) => State::Idle,
+        };
+    }
+
+    /// Asks for a load at once, but only once per interval.
+    pub(super) fn news(&mut self, now: Instant) {
+        let rested = self.news_at.is_none_or(|at| at + self.interval <= now);
+        let rested_at = self.rested_at(MIN_INTERVAL, now);
+        match &mut self.state {
+            State::Due(at) if rested && *at > now && self.failures == 0 => {
+                *at = rested_at.min(*at);
+                self.news_at = Some(now);
+            }
+            State::Loading(after @ After::Reload) => *after = After::News,
+            _ => {}
+        }
+    }
+
+    /// Whether to load now; the load is then under way.
+    pub(super) fn start_if_due(&mut self, now: Instant) -> bool {
+        let due = matches!(self.state, State::Due(at) if at <= now);
+        if due {
+            self.state = State::Loading(After::Reload);
+            self.started_at = Some(now);
+        }
+        due
+    }
+
+    /// Takes the outcome of a load, under way or not, and counts failures in a row.
+    pub(super) fn finish(&mut self, outcome: Outcome, now: Instant) -> u32 {
+        let after = match self.state {
+            State::Loading(after) => after,
+            // The player loaded it itself.
+            State::Idle | State::Due(_) if outcome == Outcome::Failed => return self.failures,
+            State::Due(_) => {
+                self.started_at = Some(now);
+                After::Reload
+            }
+            State::Idle => After::Nothing,
+        };
+        self.failures = match outcome {
+            Outcome::Failed => self.failures.saturating_add(1),
+            _ => 0,
+        };
+        let interval = match outcome {
+            Outcome::Ended => None,
+            Outcome::Changed(interval) => Some(interval),
+            Outcome::Unchanged(target_duration) => Some(target_duration / 2),
+            Outcome::Failed => Some(backoff(self.failures)),
+        };
+        self.state = match (after, interval) {
+            (After::Nothing, _) | (_, None) => State::Idle,
+            (_, Some(wait)) => {
+                let wait = wait.clamp(MIN_INTERVAL, MAX_INTERVAL);
+                // A failure rests from its end, a reload from its beginning.
+                let from = match outcome {
+                    Outcome::Failed => now,
+                    _ => self.started_at.unwrap_or(now),
+                };
+                State::Due((from + wait).max(now + MIN_PAUSE))
+            }
+        };
+        if let (Outcome::Changed(interval) | Outcome::Unchanged(interval), _) = (outcome, after) {
+            self.interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
+        }
+        if let (After::News, Outcome::Unchanged(_)) = (after, outcome) {
+            self.news(now);
+        }
+        self.failures
+    }
+
+    /// The first moment from `now` on that is `rest` after the start of the last load.
+    fn rested_at(&self, rest: Duration, now: Instant) -> Instant {
+        self.started_at.map_or(now, |at| now.max(at + rest))
+    }
+
+    /// When it is to be loaded.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Due(at) => Some(at),
+            State::Idle | State::Loading(_) => None,
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(4);
+    MIN_INTERVAL * (1 << doublings)
+}
+
+/// The shortest time from one load to the next: half the shortest target duration there is (1 s),
+/// and the first step of the back-off, whose fifth and last is 8 s.
+const MIN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The longest time from one load to the next: no live stream has longer segments, and a playlist
+/// that pretends to would never be seen to end.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The shortest time from the end of a load to the next, for a server so slow that the next load
+/// is due when one ends.
+const MIN_PAUSE: Duration = Duration::from_millis(100);

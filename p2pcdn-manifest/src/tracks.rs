@@ -1,0 +1,198 @@
+//! The tracks of a multivariant playlist, and their names.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use p2pcdn_wire::{ContentId, TrackId};
+
+use crate::{
+    canonical::Canonical,
+    hls::{Multivariant, Rendition, RenditionKind, Variant, VariantKind},
+    identity::{IdentityConfig, track_id},
+    track::{Track, TrackKind},
+};
+
+/// A track, and the URL of its playlist had the multivariant playlist not been redirected.
+pub(crate) struct NamedTrack {
+    pub(crate) track: Track,
+    pub(crate) first_url: Arc<str>,
+}
+
+/// The track of a media playlist that was given instead of a multivariant playlist.
+pub(crate) fn single(content: ContentId, url: &Arc<str>) -> NamedTrack {
+    let kind = TrackKind::Video;
+    NamedTrack {
+        track: Track {
+            id: track_id(content, kind, &["single".to_owned()]),
+            kind,
+            url: url.clone(),
+            bandwidth: None,
+            codecs: None,
+            resolution: None,
+            language: None,
+            name: None,
+            playlist: None,
+        },
+        first_url: url.clone(),
+    }
+}
+
+/// The tracks of a multivariant playlist that was asked for at `url`, in its order.
+///
+/// A media playlist that is listed several times (once per audio group, say) is one track, named
+/// after the entry that sorts first, so that the order of the entries does not matter. Several
+/// media playlists with the same name (the same variant on hosts that are declared to be equal) are
+/// one track too: the first listed.
+pub(crate) fn tracks(
+    multivariant: &Multivariant,
+    content: ContentId,
+    url: &str,
+    config: &IdentityConfig,
+) -> Vec<NamedTrack> {
+    let manifest = Canonical::new(url, config);
+    let path = |url: &str| {
+        let url = Canonical::new(url, config);
+        let origin = url.origin().to_owned();
+        let origin = if origin == manifest.origin() {
+            String::new()
+        } else {
+            origin
+        };
+        (url.below(&manifest), origin)
+    };
+    let variants = multivariant
+        .variants
+        .iter()
+        .map(|variant| from_variant(variant, path(&variant.first_url)));
+    let renditions = multivariant.renditions.iter().filter_map(|rendition| {
+        let first_url = rendition.first_url.as_deref()?;
+        from_rendition(rendition, path(first_url))
+    });
+    let all: Vec<Entry> = variants.chain(renditions).collect();
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by(|a, b| {
+        let sorted = |at: &usize| all.get(*at).map(|e| (&e.track.url, e.track.kind, &e.key));
+        sorted(a).cmp(&sorted(b))
+    });
+    order.dedup_by_key(|at| all.get(*at).map(|entry| entry.track.url.clone()));
+    order.sort_unstable_by_key(|at| {
+        let url = all.get(*at).map(|entry| &entry.track.url);
+        all.iter().position(|entry| Some(&entry.track.url) == url)
+    });
+    let mut names = BTreeSet::new();
+    let mut tracks = Vec::with_capacity(order.len());
+    for at in order {
+        let Some(entry) = all.get(at) else { continue };
+        let mut track = entry.track.clone();
+        track.id = track_id(content, track.kind, &entry.key);
+        if names.insert(track.id) {
+            let first_url = entry.first_url.clone();
+            tracks.push(NamedTrack { track, first_url });
+        }
+    }
+    tracks
+}
+
+/// One listing of a track.
+struct Entry {
+    track: Track,
+    first_url: Arc<str>,
+    /// What tells it from the other tracks of its kind.
+    key: Vec<String>,
+}
+
+fn from_variant(variant: &Variant, (path, origin): (String, String)) -> Entry {
+    let kind = match variant.kind {
+        VariantKind::IFrames => TrackKind::IFrames,
+        VariantKind::Playback if is_audio_only(variant) => TrackKind::Audio,
+        VariantKind::Playback => TrackKind::Video,
+    };
+    let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+    let key = match &variant.stable_id {
+        Some(id) => vec!["stable variant".to_owned(), id.to_string(), origin],
+        None => {
+            let bandwidth = variant.bandwidth.map(|rate| rate.as_bps().to_string());
+            let resolution = variant
+                .resolution
+                .map(|r| format!("{}x{}", r.width, r.height));
+            let codecs = variant.codecs.as_deref().unwrap_or_default();
+            let mut codecs: Vec<&str> = codecs.split(',').map(str::trim).collect();
+            codecs.sort_unstable();
+            vec![
+                "variant".to_owned(),
+                path,
+                bandwidth.unwrap_or_default(),
+                resolution.unwrap_or_default(),
+                codecs.join(","),
+                text(&variant.frame_rate),
+                text(&variant.video_range),
+            ]
+        }
+    };
+    Entry {
+        track: Track {
+            id: UNNAMED,
+            kind,
+            url: variant.url.clone(),
+            bandwidth: variant.bandwidth,
+            codecs: variant.codecs.clone(),
+            resolution: variant.resolution,
+            language: None,
+            name: variant.name.clone(),
+            playlist: None,
+        },
+        first_url: variant.first_url.clone(),
+        key,
+    }
+}
+
+/// `None` without a playlist of its own.
+fn from_rendition(rendition: &Rendition, (path, origin): (String, String)) -> Option<Entry> {
+    let kind = match rendition.kind {
+        RenditionKind::Video => TrackKind::Video,
+        RenditionKind::Audio => TrackKind::Audio,
+        RenditionKind::Subtitles => TrackKind::Subtitles,
+        RenditionKind::ClosedCaptions => return None,
+    };
+    let group = rendition.group.to_string();
+    let key = match &rendition.stable_id {
+        Some(id) => vec!["stable rendition".to_owned(), id.to_string(), origin, group],
+        None => {
+            let language = rendition.language.as_deref().unwrap_or_default();
+            vec![
+                "rendition".to_owned(),
+                path,
+                group,
+                rendition.name.to_string(),
+                language.to_owned(),
+            ]
+        }
+    };
+    Some(Entry {
+        track: Track {
+            id: UNNAMED,
+            kind,
+            url: rendition.url.clone()?,
+            bandwidth: None,
+            codecs: None,
+            resolution: None,
+            language: rendition.language.clone(),
+            name: Some(rendition.name.clone()),
+            playlist: None,
+        },
+        first_url: rendition.first_url.clone()?,
+        key,
+    })
+}
+
+/// Whether the variant declares codecs, all of them of audio.
+fn is_audio_only(variant: &Variant) -> bool {
+    const AUDIO: [&str; 8] = [
+        "mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "fLaC", "mp3",
+    ];
+    let audio = |codec: &str| AUDIO.iter().any(|prefix| codec.trim().starts_with(prefix));
+    let codecs = variant.codecs.as_deref();
+    variant.resolution.is_none() && codecs.is_some_and(|list| list.split(',').all(audio))
+}
+
+/// Until the entry that names the track is chosen.
+const UNNAMED: TrackId = TrackId::new([0; TrackId::LEN]);
