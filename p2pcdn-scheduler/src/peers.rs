@@ -161,7 +161,12 @@ impl Scheduler {
             else {
                 return;
             };
-            let run = run_from(block, &source.blocks, source.window.min(MAX_RUN));
+            let most = source.window.min(MAX_RUN);
+            let run = if backwards {
+                run_to(block, &source.blocks, most)
+            } else {
+                run_from(block, &source.blocks, most)
+            };
             let blocks = BlockSet::from_range(run);
             source.window -= run.len();
             let link = source.link;
@@ -328,4 +333,15 @@ fn run_from(block: u32, blocks: &BlockSet, most: u32) -> BlockRange {
         .last()
         .map_or(block + 1, |last| last + 1);
     BlockRange::new(block, end)
+}
+
+/// The run of at most `most` blocks up to and including `block` that are all in `blocks`.
+fn run_to(block: u32, blocks: &BlockSet, most: u32) -> BlockRange {
+    let first = block.saturating_sub(most.saturating_sub(1));
+    let start = (first..=block)
+        .rev()
+        .take_while(|before| blocks.contains(*before))
+        .last()
+        .unwrap_or(block);
+    BlockRange::new(start, block + 1)
 }

@@ -209,10 +209,12 @@ impl Scheduler {
         self.wake_at
     }
 
-    /// The HTTP throughput of late, which a player may be told of its network.
+    /// The HTTP throughput of late, which a player may be told of its network; `None` until some
+    /// was measured.
     #[must_use]
-    pub fn throughput(&self) -> p2pcdn_wire::BitRate {
-        self.throughput.estimate()
+    pub fn throughput(&self) -> Option<p2pcdn_wire::BitRate> {
+        let measured = self.throughput.measured_at().is_some();
+        measured.then(|| self.throughput.estimate())
     }
 
     /// The neighbours that are known to hold a segment's block map.

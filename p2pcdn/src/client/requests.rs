@@ -1,0 +1,336 @@
+//! What the player asks for, answered as the bytes come.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use p2pcdn_manifest::{Presentation, Resource, Segment, TrackKind};
+use p2pcdn_scheduler::{Playback, PlaybackState};
+use p2pcdn_wire::{ByteRange, Instant, Role, SegmentRef, TrackId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    driver::Driver,
+    loads::LoadedManifest,
+    response::{ClientError, Request, Response},
+};
+use crate::{
+    fetch::{FetchError, Retry},
+    session::{SessionEvent, SessionInput},
+    store::Store,
+};
+
+type Reply = oneshot::Sender<Result<Response, ClientError>>;
+
+/// A player that waits for a segment, or for more of it.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    segment: SegmentRef,
+    end: p2pcdn_wire::MediaTime,
+    /// The bytes of the segment that the player wants.
+    range: ByteRange,
+    /// Up to where it got them.
+    offset: u64,
+    /// To whom to say that it begins, until it has begun.
+    reply: Option<Reply>,
+    parts: mpsc::UnboundedSender<Result<Bytes, ClientError>>,
+    unread: Option<mpsc::UnboundedReceiver<Result<Bytes, ClientError>>>,
+}
+
+/// A playlist as last loaded, and who waits for its next load.
+#[derive(Debug, Default)]
+pub(super) struct ManifestCopy {
+    loaded: Option<(LoadedManifest, Instant)>,
+    waiting: Vec<Reply>,
+}
+
+pub(super) type ManifestCopies = BTreeMap<Arc<str>, ManifestCopy>;
+
+impl Driver {
+    pub(super) fn fetch(&mut self, request: Request, reply: Reply) {
+        let range = request
+            .range
+            .map(|range| ByteRange::new(range.start, range.end.unwrap_or(u64::MAX)));
+        let presentation = self.presentation.clone();
+        let resource = presentation
+            .as_ref()
+            .and_then(|presentation| presentation.resource(&request.url, range));
+        match (resource, presentation) {
+            (Some(Resource::MediaPlaylist(track)), Some(presentation)) => {
+                self.activate(track);
+                if let Some(track) = presentation.track(track) {
+                    self.fetch_manifest(track.url.clone(), reply);
+                }
+            }
+            (Some(Resource::MultivariantPlaylist), Some(presentation)) => {
+                self.fetch_manifest(presentation.url.clone(), reply);
+            }
+            (Some(Resource::Segment(track, ordinal)), Some(presentation)) => {
+                let segment = segment_of(&presentation, track, ordinal);
+                match (segment, self.session_ref(track, ordinal)) {
+                    (Some(segment), Some(_)) => {
+                        self.fetch_segment(track, &segment, range, reply);
+                    }
+                    _ => self.pass_through(request, reply),
+                }
+            }
+            _ => self.pass_through(request, reply),
+        }
+    }
+
+    fn session_ref(&self, track: TrackId, ordinal: u64) -> Option<SegmentRef> {
+        self.session.as_ref()?.segment_ref(track, ordinal)
+    }
+
+    fn fetch_segment(
+        &mut self,
+        track: TrackId,
+        segment: &Arc<Segment>,
+        range: Option<ByteRange>,
+        reply: Reply,
+    ) {
+        self.watch(track);
+        let Some(name) = self.session_ref(track, segment.ordinal) else {
+            let _ = reply.send(Err(ClientError::Closed));
+            return;
+        };
+        self.follow_player(segment);
+        // The range that the player asks for is one of the resource.
+        let base = segment.range.map_or(0, |range| range.start);
+        let range = range.map_or(ByteRange::new(0, u64::MAX), |range| {
+            ByteRange::new(range.start - base, range.end.saturating_sub(base))
+        });
+        let (parts, unread) = mpsc::unbounded_channel();
+        self.waiters.push(Waiter {
+            segment: name,
+            end: segment.end(),
+            range,
+            offset: range.start,
+            reply: Some(reply),
+            parts,
+            unread: Some(unread),
+        });
+        self.feed(name);
+    }
+
+    /// A segment away from the playhead means that the player went there.
+    fn follow_player(&mut self, segment: &Segment) {
+        let now = self.now();
+        let playback = self.playback_at(now);
+        let is_ahead = segment.end() > playback.position
+            && segment.start < playback.position + playback.buffer_target;
+        if !is_ahead || !self.was_told_playback {
+            let playback = Playback {
+                position: segment.start,
+                state: PlaybackState::Starting,
+                buffer_target: playback.buffer_target,
+            };
+            self.set_playback(playback, None);
+        }
+    }
+
+    /// The player's last report, moved on to `now`.
+    fn playback_at(&self, now: Instant) -> Playback {
+        let (mut playback, at) = self.playback;
+        if playback.state == PlaybackState::Playing {
+            playback.position = playback.position + now.saturating_duration_since(at);
+        }
+        playback
+    }
+
+    pub(super) fn set_playback(
+        &mut self,
+        playback: Playback,
+        latency: Option<std::time::Duration>,
+    ) {
+        let now = self.now();
+        self.playback = (playback, now);
+        self.was_told_playback = true;
+        self.tell(SessionInput::PlaybackChanged { playback, latency });
+        let passed = |waiter: &Waiter| waiter.end <= playback.position;
+        for waiter in self.waiters.extract_if(.., |waiter| passed(waiter)) {
+            waiter.fail(ClientError::Passed);
+        }
+    }
+
+    /// The track is played from now on, and no other of its kind.
+    pub(super) fn watch(&mut self, track: TrackId) {
+        if self.roles.get(&track) == Some(&Role::Watching) {
+            return;
+        }
+        let kind = |id| {
+            let presentation = self.presentation.as_ref()?;
+            presentation.track(id).map(|track| track.kind)
+        };
+        let own = kind(track);
+        let others: Vec<_> = self
+            .roles
+            .iter()
+            .filter(|(id, role)| **role == Role::Watching && same_kind(own, kind(**id)))
+            .map(|(id, _)| *id)
+            .collect();
+        for other in others {
+            self.set_role(other, Role::Holding);
+            let parted = p2pcdn_manifest::Input::TrackDeactivated(other);
+            self.tell_refresh(parted);
+        }
+        self.activate(track);
+        self.set_role(track, Role::Watching);
+    }
+
+    pub(super) fn set_role(&mut self, track: TrackId, role: Role) {
+        self.roles.insert(track, role);
+        self.tell(SessionInput::TrackRoleChanged { track, role });
+    }
+
+    /// Hands what can be played of a segment to those who wait for it.
+    fn feed(&mut self, segment: SegmentRef) {
+        let Some(session) = self.session.as_ref() else {
+            return;
+        };
+        let store = session.store();
+        let segment_len = store.segment_len(segment);
+        let is_complete = store.is_complete(segment);
+        self.waiters.retain_mut(|waiter| {
+            if waiter.segment != segment {
+                return true;
+            }
+            let len =
+                segment_len.map(|len| waiter.range.intersection(ByteRange::new(0, len)).len());
+            for part in store.playable(segment, waiter.offset) {
+                waiter.give(part, len);
+            }
+            let is_done = is_complete || waiter.offset >= waiter.range.end;
+            if is_done {
+                waiter.begin(len);
+            }
+            !is_done && !waiter.parts.is_closed()
+        });
+    }
+
+    pub(super) fn session_event(&mut self, event: &SessionEvent) {
+        match event {
+            SessionEvent::SegmentProgressed { segment }
+            | SessionEvent::SegmentCompleted { segment } => self.feed(*segment),
+            SessionEvent::FetchFailed { segment, error } => self.fetch_failed(*segment, error),
+            SessionEvent::Mismatched { segment, .. } => {
+                let begun = |waiter: &Waiter| waiter.segment == *segment && waiter.reply.is_none();
+                for waiter in self.waiters.extract_if(.., |waiter| begun(waiter)) {
+                    waiter.fail(ClientError::ContentChanged);
+                }
+                self.feed(*segment);
+            }
+            event => tracing::debug!(?event, "session"),
+        }
+    }
+
+    /// The player hears of failures that another attempt cannot mend, unless it got bytes already.
+    fn fetch_failed(&mut self, segment: SegmentRef, error: &FetchError) {
+        if error.retry() != Retry::Never {
+            return;
+        }
+        let hears = |waiter: &Waiter| waiter.segment == segment && waiter.reply.is_some();
+        for waiter in self.waiters.extract_if(.., |waiter| hears(waiter)) {
+            waiter.fail(error.clone().into());
+        }
+    }
+
+    fn fetch_manifest(&mut self, url: Arc<str>, reply: Reply) {
+        let now = self.now();
+        let copy = self.manifests.entry(url).or_default();
+        match &copy.loaded {
+            Some((loaded, at)) if now.saturating_duration_since(*at) < self.manifest_max_age => {
+                let _ = reply.send(Ok(loaded.to_response()));
+            }
+            _ => copy.waiting.push(reply),
+        }
+    }
+
+    /// Keeps a loaded playlist for players that read text, and hands it to those who wait.
+    pub(super) fn keep_manifest(&mut self, url: Arc<str>, loaded: LoadedManifest) {
+        let now = self.now();
+        let copy = self.manifests.entry(url).or_default();
+        for reply in copy.waiting.drain(..) {
+            let _ = reply.send(Ok(loaded.to_response()));
+        }
+        copy.loaded = Some((loaded, now));
+    }
+
+    pub(super) fn manifest_failed(&mut self, url: &Arc<str>, reason: p2pcdn_manifest::LoadFailure) {
+        let Some(copy) = self.manifests.get_mut(url) else {
+            return;
+        };
+        for reply in copy.waiting.drain(..) {
+            let _ = reply.send(Err(ClientError::Manifest {
+                url: url.to_string(),
+                reason,
+            }));
+        }
+    }
+
+    /// Asks the origin for what is not shared.
+    fn pass_through(&mut self, request: Request, reply: Reply) {
+        let loader = self.loader.clone();
+        let counted = self.unshared.clone();
+        tokio::spawn(async move {
+            let mut http = loader.request(&request.url);
+            http.range = request.range;
+            let response = loader.http.fetch(http).await;
+            let _ = reply.send(match response {
+                Ok(response) => Ok(Response::passed(response, counted)),
+                Err(error) => Err(error.into()),
+            });
+        });
+    }
+}
+
+impl Waiter {
+    fn give(&mut self, part: Bytes, len: Option<u64>) {
+        let left = self.range.end.saturating_sub(self.offset);
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
+        if take == 0 {
+            return;
+        }
+        self.offset += take as u64;
+        self.begin(len);
+        // A player that no longer reads is noticed by the caller.
+        let _ = self.parts.send(Ok(part.slice(..take)));
+    }
+
+    fn begin(&mut self, len: Option<u64>) {
+        if let (Some(reply), Some(unread)) = (self.reply.take(), self.unread.take()) {
+            let _ = reply.send(Ok(Response::parts(len, unread)));
+        }
+    }
+
+    fn fail(self, error: ClientError) {
+        match self.reply {
+            Some(reply) => {
+                let _ = reply.send(Err(error));
+            }
+            None => {
+                let _ = self.parts.send(Err(error));
+            }
+        }
+    }
+}
+
+impl ManifestCopy {
+    pub(super) fn loaded(&self) -> Option<&LoadedManifest> {
+        self.loaded.as_ref().map(|(loaded, _)| loaded)
+    }
+}
+
+impl LoadedManifest {
+    fn to_response(&self) -> Response {
+        Response::whole(self.status, self.headers.clone(), self.body.clone())
+    }
+}
+
+fn segment_of(presentation: &Presentation, track: TrackId, ordinal: u64) -> Option<Arc<Segment>> {
+    let playlist = presentation.track(track)?.playlist.as_ref()?;
+    playlist.segment(ordinal).cloned()
+}
+
+fn same_kind(one: Option<TrackKind>, other: Option<TrackKind>) -> bool {
+    one.is_some() && one == other
+}

@@ -1,0 +1,385 @@
+//! Tracks, segments and block maps of a session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use p2pcdn_manifest::{Liveness, Playlist, Presentation, Segment};
+use p2pcdn_metrics::Waste;
+use p2pcdn_scheduler::{Growth, Input, Listed, Sharing};
+use p2pcdn_wire::{
+    BLOCK_LEN, BitRate, BlockSet, ByteRange, LinkId, MAX_TRACKS, MapData, Payload, Role, Say,
+    SegmentId, SegmentRef, TrackId, TrackIndex,
+};
+
+use super::{Session, SessionEvent};
+use crate::{
+    fetch::{Fetch, FetchPlan, FetchRequest},
+    maps::{MapSource, MapsInput},
+    store::{Change, Mismatch, Source, Store},
+};
+
+/// Block maps that came before their segment was listed: each takes at most one message, so 1 MiB
+/// at the worst.
+const MAX_EARLY_MAPS: usize = 16;
+
+/// One track of the presentation, as the session numbers it.
+#[derive(Clone, Debug)]
+pub(super) struct SessionTrack {
+    id: TrackId,
+    index: TrackIndex,
+    bitrate: Option<BitRate>,
+    role: Option<Role>,
+    playlist: Option<Arc<Playlist>>,
+    /// Segments below this ordinal were listed to the scheduler.
+    listed_to: u64,
+}
+
+/// Pushed maps of segments that the manifest does not list yet, the oldest dropped first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EarlyMaps(Vec<(SegmentRef, LinkId, Bytes)>);
+
+impl SessionTrack {
+    pub(super) fn id(&self) -> TrackId {
+        self.id
+    }
+
+    pub(super) fn joined(&self) -> Option<(TrackIndex, TrackId, Role)> {
+        Some((self.index, self.id, self.role?))
+    }
+
+    fn segment(&self, segment: SegmentRef) -> Option<&Arc<Segment>> {
+        let found = self.playlist.as_ref()?.segment(segment.ordinal)?;
+        (found.id.tag() == segment.tag).then_some(found)
+    }
+
+    fn name(&self, segment: &Segment) -> SegmentRef {
+        SegmentRef {
+            track: self.index,
+            ordinal: segment.ordinal,
+            tag: segment.id.tag(),
+        }
+    }
+}
+
+impl<S: Store> Session<S> {
+    pub(super) fn update(&mut self, presentation: Arc<Presentation>) {
+        for track in &presentation.tracks {
+            if !self.tracks.iter().any(|known| known.id == track.id) {
+                if self.tracks.len() >= MAX_TRACKS {
+                    tracing::warn!(cap = MAX_TRACKS, "more tracks than a session keeps");
+                    break;
+                }
+                let index = TrackIndex(u16::try_from(self.tracks.len()).unwrap_or(u16::MAX));
+                self.tracks.push(SessionTrack {
+                    id: track.id,
+                    index,
+                    bitrate: track.bandwidth,
+                    role: None,
+                    playlist: None,
+                    listed_to: 0,
+                });
+            }
+        }
+        let updates: Vec<_> = presentation
+            .tracks
+            .iter()
+            .filter_map(|track| Some((track.id, track.playlist.clone()?)))
+            .collect();
+        self.presentation = Some(presentation);
+        for (id, playlist) in updates {
+            self.update_track(id, playlist);
+        }
+    }
+
+    fn update_track(&mut self, id: TrackId, playlist: Arc<Playlist>) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
+            return;
+        };
+        let before = track.playlist.replace(playlist);
+        let now = track.playlist.as_ref();
+        if before.as_ref().map(|old| old.epoch) != now.map(|new| new.epoch) && before.is_some() {
+            track.listed_to = 0;
+            let track = track.index;
+            self.tell_scheduler(Input::TrackReset { track });
+        }
+        self.list_segments(id);
+    }
+
+    pub(super) fn change_role(&mut self, id: TrackId, role: Role) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
+            return;
+        };
+        if track.role == Some(role) {
+            return;
+        }
+        track.role = Some(role);
+        let (index, bitrate) = (track.index, track.bitrate);
+        self.tell_scheduler(Input::TrackJoined {
+            track: index,
+            id,
+            role,
+            bitrate,
+        });
+        self.list_segments(id);
+        let join = Say::Join {
+            track: index,
+            id,
+            role,
+        };
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.say(link, join.clone());
+        }
+    }
+
+    /// Tells the scheduler of the segments that it does not know yet.
+    fn list_segments(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
+            return;
+        };
+        let (Some(playlist), Some(_)) = (track.playlist.clone(), track.role) else {
+            return;
+        };
+        let segments: Vec<_> = playlist
+            .segments
+            .iter()
+            .filter(|segment| segment.ordinal >= track.listed_to)
+            .map(|segment| listed(track.name(segment), segment))
+            .collect();
+        let window = playlist.window();
+        track.listed_to = track.listed_to.max(window.end);
+        let index = track.index;
+        let new: Vec<_> = segments.iter().map(|listed| listed.segment).collect();
+        self.tell_scheduler(Input::SegmentsListed {
+            track: index,
+            segments,
+            first: window.start,
+            growth: match playlist.liveness {
+                Liveness::Ended => Growth::Ended,
+                Liveness::Live | Liveness::Event => Growth::Live,
+            },
+        });
+        for segment in new {
+            for (link, encoded) in self.early_maps.take(segment) {
+                self.take_map(segment, &encoded, MapSource::Peer(link));
+            }
+        }
+    }
+
+    /// The segment of a track with this ordinal, as this session names it.
+    #[must_use]
+    pub fn segment_ref(&self, track: TrackId, ordinal: u64) -> Option<SegmentRef> {
+        let track = self.tracks.iter().find(|known| known.id == track)?;
+        let segment = track.playlist.as_ref()?.segment(ordinal)?;
+        Some(track.name(segment))
+    }
+
+    pub(super) fn listed_segment(&self, name: SegmentRef) -> Option<&Arc<Segment>> {
+        self.tracks.get(usize::from(name.track.0))?.segment(name)
+    }
+
+    pub(super) fn segment_id(&self, name: SegmentRef) -> Option<SegmentId> {
+        self.listed_segment(name).map(|segment| segment.id)
+    }
+
+    /// Wants the block maps of the segments that the player will need.
+    pub(super) fn want_maps(&mut self) {
+        if !self.transfer.is_on() {
+            return;
+        }
+        let from = self.playback.position;
+        let to = from + self.playback.buffer_target;
+        let mut wanted = Vec::new();
+        for track in &self.tracks {
+            let Some(playlist) = track.playlist.as_ref() else {
+                continue;
+            };
+            if track.role != Some(Role::Watching) {
+                continue;
+            }
+            let first = playlist.segments.partition_point(|s| s.end() <= from);
+            let ahead = playlist.segments[first..].iter();
+            for segment in ahead.take_while(|segment| segment.start < to) {
+                let name = track.name(segment);
+                let is_shared = segment.sharing == p2pcdn_manifest::Sharing::Shared;
+                if is_shared && !self.wanted_maps.contains(&name) {
+                    wanted.push(name);
+                }
+            }
+        }
+        for segment in wanted {
+            self.wanted_maps.insert(segment);
+            self.tell_maps(MapsInput::SegmentWanted(segment));
+            let holders: Vec<_> = self.scheduler.map_holders(segment).collect();
+            for link in holders {
+                self.tell_maps(MapsInput::MapHeldBy { link, segment });
+            }
+        }
+    }
+
+    /// Takes a block map, wherever it comes from.
+    pub(super) fn take_map(&mut self, segment: SegmentRef, encoded: &Bytes, from: MapSource) {
+        let Some(id) = self.segment_id(segment) else {
+            if let MapSource::Peer(link) = from {
+                self.early_maps.keep(segment, link, encoded.clone());
+            }
+            return;
+        };
+        if self.store.map(segment).is_some() {
+            return;
+        }
+        match self.store.insert_map(segment, id, encoded) {
+            Ok(accepted) => {
+                self.tell_maps(MapsInput::MapAccepted { segment, from });
+                self.tell_scheduler(Input::MapKnown {
+                    segment,
+                    segment_len: accepted.segment_len,
+                });
+                self.apply(segment, &accepted.change);
+            }
+            Err(error) => {
+                self.tell_maps(MapsInput::MapRefused { segment, from });
+                self.event(SessionEvent::MapRefused { segment, error });
+            }
+        }
+    }
+
+    pub(super) fn sidecar_answered(&mut self, segment: SegmentRef, encoded: Option<Bytes>) {
+        match encoded {
+            Some(encoded) => {
+                self.delivery.add_map(encoded.len() as u64);
+                self.take_map(segment, &encoded, MapSource::Sidecar);
+            }
+            None => self.tell_maps(MapsInput::MapRefused {
+                segment,
+                from: MapSource::Sidecar,
+            }),
+        }
+    }
+
+    pub(super) fn hand_on_map(&mut self, link: LinkId, segment: SegmentRef) {
+        if let Some(encoded) = self.store.map(segment) {
+            let payload = Payload(encoded);
+            self.say(link, Say::Map(MapData { segment, payload }));
+        }
+    }
+
+    /// Passes on what bytes, a length or a map changed in the store.
+    pub(super) fn apply(&mut self, segment: SegmentRef, change: &Change) {
+        let len = self.store.segment_len(segment);
+        let block_len = |block: u32| {
+            let start = u64::from(block) * BLOCK_LEN;
+            len.map_or(BLOCK_LEN, |len| len.saturating_sub(start).min(BLOCK_LEN))
+        };
+        for (link, block) in &change.matched {
+            let bytes = block_len(*block);
+            self.delivery.add_peer(bytes);
+            self.count_source(segment, Source::Peer(*link), bytes);
+        }
+        let waste = if change.corrupt.is_empty() {
+            Waste::Duplicate
+        } else {
+            Waste::Corrupt
+        };
+        self.delivery.add_waste(waste, change.waste_peer_len);
+        for dropped in &change.dropped {
+            let blocks: BlockSet = [dropped.block].into_iter().collect();
+            let segment = dropped.segment;
+            self.tell_scheduler(Input::Dropped { segment, blocks });
+        }
+        if !(change.verified.is_empty() && change.private.is_empty() && change.waiting.is_empty()) {
+            self.tell_scheduler(Input::Stored {
+                segment,
+                verified: change.verified.clone(),
+                private: change.private.clone(),
+                quarantined: change.waiting.clone(),
+            });
+        }
+        for (link, block) in &change.corrupt {
+            let (link, block) = (*link, *block);
+            self.tell_scheduler(Input::Corrupt {
+                link,
+                segment,
+                block,
+            });
+        }
+        if let Some(mismatch) = change.mismatch {
+            self.mismatched(segment, mismatch);
+        } else if !change.verified.is_empty() || !change.private.is_empty() {
+            self.event(SessionEvent::SegmentProgressed { segment });
+        }
+    }
+
+    fn mismatched(&mut self, segment: SegmentRef, mismatch: Mismatch) {
+        tracing::warn!(%segment, ?mismatch, "the origin contradicts the block map or itself");
+        if !matches!(mismatch, Mismatch::HttpLen { .. }) && !self.store.is_complete(segment) {
+            let private = self.store.playable_blocks(segment);
+            self.tell_scheduler(Input::Unshareable { segment, private });
+        }
+        self.event(SessionEvent::Mismatched { segment, mismatch });
+    }
+
+    /// A request for one byte of a segment that the manifest lists.
+    pub(super) fn renewal(&self) -> Option<(SegmentRef, FetchRequest)> {
+        let track = self
+            .tracks
+            .iter()
+            .filter(|track| track.playlist.is_some())
+            .max_by_key(|track| track.role)?;
+        let playlist = track.playlist.as_ref()?;
+        let segment = playlist
+            .segment_at(self.playback.position)
+            .or_else(|| playlist.segments.last())?;
+        let fetch = Fetch::new(FetchPlan {
+            url: segment.url.to_string(),
+            resource: segment.range,
+            start: 0,
+            end: Some(1),
+            validator: None,
+        });
+        Some((track.name(segment), fetch.request()))
+    }
+
+    /// The byte range of a resource that a segment is, and where it is.
+    pub(super) fn resource(&self, name: SegmentRef) -> Option<(String, Option<ByteRange>)> {
+        let segment = self.listed_segment(name)?;
+        Some((segment.url.to_string(), segment.range))
+    }
+}
+
+impl EarlyMaps {
+    fn keep(&mut self, segment: SegmentRef, link: LinkId, encoded: Bytes) {
+        if self.0.len() == MAX_EARLY_MAPS {
+            self.0.remove(0);
+        }
+        self.0.push((segment, link, encoded));
+    }
+
+    fn take(&mut self, segment: SegmentRef) -> Vec<(LinkId, Bytes)> {
+        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(name, ..)| *name == segment);
+        self.0 = rest;
+        due.into_iter()
+            .map(|(_, link, encoded)| (link, encoded))
+            .collect()
+    }
+}
+
+fn listed(name: SegmentRef, segment: &Segment) -> Listed {
+    Listed {
+        segment: name,
+        id: segment.id,
+        start: segment.start,
+        duration: segment.duration,
+        sharing: match segment.sharing {
+            p2pcdn_manifest::Sharing::Shared => Sharing::Shared,
+            p2pcdn_manifest::Sharing::Never(_) => Sharing::HttpOnly,
+        },
+    }
+}
+
+/// The links' view of the tracks that the session is in.
+pub(super) fn joined_tracks(tracks: &[SessionTrack]) -> Vec<(TrackIndex, TrackId, Role)> {
+    tracks.iter().filter_map(SessionTrack::joined).collect()
+}

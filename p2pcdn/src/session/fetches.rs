@@ -1,0 +1,209 @@
+//! The HTTP attempts of a session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use p2pcdn_metrics::HttpReason;
+use p2pcdn_scheduler::{FetchFailure, FetchId, Input};
+use p2pcdn_transport::HttpError;
+use p2pcdn_wire::{ByteRange, SegmentRef};
+
+use super::{Session, SessionEvent, SessionOutput};
+use crate::{
+    authorisation::{Answer, Subject},
+    fetch::{Fetch, FetchError, FetchPlan, Retry},
+    http_response::ResponseHead,
+    store::{Source, Store},
+};
+
+/// One HTTP attempt under way.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    segment: SegmentRef,
+    reason: HttpReason,
+    fetch: Fetch,
+}
+
+impl<S: Store> Session<S> {
+    pub(super) fn start_fetch(
+        &mut self,
+        id: FetchId,
+        segment: SegmentRef,
+        range: ByteRange,
+        reason: HttpReason,
+    ) {
+        let Some((url, resource)) = self.resource(segment) else {
+            let result = Err(FetchFailure::NotFound);
+            self.tell_scheduler(Input::FetchEnded { fetch: id, result });
+            return;
+        };
+        let is_to_the_end = self
+            .store
+            .segment_len(segment)
+            .map_or(range.end == u64::MAX, |len| range.end >= len);
+        let is_partial = range.start > 0 || !is_to_the_end;
+        let validator = self.validators.get(&segment).filter(|_| is_partial);
+        let fetch = Fetch::new(FetchPlan {
+            url,
+            resource,
+            start: range.start,
+            end: (!is_to_the_end).then_some(range.end),
+            validator: validator.cloned(),
+        });
+        let request = fetch.request();
+        self.fetches.insert(
+            id,
+            Attempt {
+                segment,
+                reason,
+                fetch,
+            },
+        );
+        self.outputs
+            .push_back(SessionOutput::Fetch { fetch: id, request });
+    }
+
+    pub(super) fn fetch_answered(&mut self, id: FetchId, head: &ResponseHead, ttfb: Duration) {
+        let Some(attempt) = self.fetches.get_mut(&id) else {
+            return;
+        };
+        let segment = attempt.segment;
+        let result = attempt.fetch.handle_head(head);
+        let fetch = Some(id);
+        self.tell_scheduler(Input::OriginAnswered { fetch, ttfb });
+        let answer = Answer::from_status(head.status);
+        self.origin_answered(Subject::Segment(segment), answer);
+        match result {
+            Err(error) => self.fail(id, error),
+            Ok(head) => {
+                if let Some(validator) = head.validator {
+                    self.validators.insert(segment, validator);
+                }
+                if let Some(len) = head.segment_len {
+                    self.learn_len(segment, len);
+                }
+                if !head.shareable {
+                    self.forbid_sharing(segment);
+                }
+            }
+        }
+    }
+
+    fn learn_len(&mut self, segment: SegmentRef, len: u64) {
+        let change = self.store.set_len(segment, len);
+        if let Some(segment_len) = self.store.segment_len(segment) {
+            self.tell_scheduler(Input::LengthKnown {
+                segment,
+                segment_len,
+            });
+        }
+        self.apply(segment, &change);
+    }
+
+    /// The origin marks the segment as private: what came from peers so far was theirs to give,
+    /// but nothing is passed on.
+    fn forbid_sharing(&mut self, segment: SegmentRef) {
+        let private = self.store.playable_blocks(segment);
+        self.tell_scheduler(Input::Unshareable { segment, private });
+    }
+
+    pub(super) fn fetch_received(&mut self, id: FetchId, bytes: Bytes) {
+        let Some(attempt) = self.fetches.get_mut(&id) else {
+            return;
+        };
+        let segment = attempt.segment;
+        self.delivery.add_http(attempt.reason, bytes.len() as u64);
+        let Some((offset, bytes)) = attempt.fetch.handle_body(bytes) else {
+            return;
+        };
+        let len = bytes.len() as u64;
+        let change = self.store.write(segment, offset, bytes, Source::Http);
+        self.tell_scheduler(Input::FetchProgressed {
+            fetch: id,
+            offset: offset + len,
+        });
+        let useful = len.saturating_sub(change.waste_http_len);
+        self.count_source(segment, Source::Http, useful);
+        self.apply(segment, &change);
+    }
+
+    pub(super) fn fetch_ended(&mut self, id: FetchId, result: Result<(), HttpError>) {
+        let Some(attempt) = self.fetches.get_mut(&id) else {
+            return;
+        };
+        let segment = attempt.segment;
+        let end = match result {
+            Ok(()) => attempt.fetch.handle_end(),
+            Err(reason) => Err(attempt.fetch.handle_failure(reason)),
+        };
+        match end {
+            Err(error) => self.fail(id, error),
+            Ok(end) => {
+                self.fetches.remove(&id);
+                if let Some(len) = end.segment_len {
+                    self.learn_len(segment, len);
+                }
+                let result = Ok(());
+                self.tell_scheduler(Input::FetchEnded { fetch: id, result });
+            }
+        }
+    }
+
+    fn fail(&mut self, id: FetchId, error: FetchError) {
+        let Some(attempt) = self.fetches.remove(&id) else {
+            return;
+        };
+        let segment = attempt.segment;
+        tracing::debug!(%segment, %error, "an HTTP attempt failed");
+        if error.retry() == Retry::Restart {
+            self.restart(segment);
+        }
+        let result = Err(failure(&error));
+        self.tell_scheduler(Input::FetchEnded { fetch: id, result });
+        self.event(SessionEvent::FetchFailed { segment, error });
+        // The shell may still be reading the body.
+        self.outputs
+            .push_back(SessionOutput::CancelFetch { fetch: id });
+    }
+
+    /// What came over HTTP is of two versions, or the origin cannot do ranges: the whole segment
+    /// has to come in one piece.
+    fn restart(&mut self, segment: SegmentRef) {
+        let map = self.store.map(segment);
+        self.store.remove(segment);
+        self.validators.remove(&segment);
+        self.tell_scheduler(Input::Cleared { segment });
+        if let (Some(encoded), Some(id)) = (map, self.segment_id(segment))
+            && let Ok(accepted) = self.store.insert_map(segment, id, &encoded)
+        {
+            let segment_len = accepted.segment_len;
+            self.tell_scheduler(Input::MapKnown {
+                segment,
+                segment_len,
+            });
+        }
+        let others: Vec<_> = self
+            .fetches
+            .iter()
+            .filter(|(_, attempt)| attempt.segment == segment)
+            .map(|(id, _)| *id)
+            .collect();
+        for fetch in others {
+            self.fetches.remove(&fetch);
+            let result = Err(FetchFailure::Transient);
+            self.tell_scheduler(Input::FetchEnded { fetch, result });
+            self.outputs.push_back(SessionOutput::CancelFetch { fetch });
+        }
+    }
+}
+
+fn failure(error: &FetchError) -> FetchFailure {
+    match error {
+        FetchError::NotFound { .. } => FetchFailure::NotFound,
+        FetchError::Unauthorised { .. } => FetchFailure::Unauthorised,
+        _ => match error.retry() {
+            Retry::Resume | Retry::Restart => FetchFailure::Transient,
+            Retry::Never => FetchFailure::Unusable,
+        },
+    }
+}

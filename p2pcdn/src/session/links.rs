@@ -1,0 +1,309 @@
+//! The links of a session.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use p2pcdn_scheduler::Input;
+use p2pcdn_wire::{
+    BLOCK_LEN, Block, Channel, GoodbyeReason, Instant, Link, LinkConfig, LinkEvent, LinkId,
+    LinkInput, LinkOutput, Payload, PeerId, RejectReason, RequestId, Said, Say, SegmentRef,
+};
+
+use super::{Session, SessionEvent, SessionOutput, content::joined_tracks};
+use crate::{
+    maps::{MapSource, MapsInput},
+    store::{Source, Store},
+};
+
+/// Block maps handed to one neighbour that are remembered, so that it is not sent one twice: more
+/// than a live window has.
+const MAX_MAPS_GIVEN: usize = 256;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct SessionLink {
+    link: Link,
+    peer: Option<PeerId>,
+    /// What the transport last said that it takes; the scheduler hears of it once the hello is
+    /// read.
+    credit: u64,
+    maps_given: BTreeSet<SegmentRef>,
+}
+
+impl SessionLink {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.link.poll_timeout()
+    }
+
+    pub(super) fn peer(&self) -> Option<PeerId> {
+        self.peer
+    }
+
+    /// Whether the map was not given yet; it counts as given from now on.
+    fn may_have_map(&mut self, segment: SegmentRef) -> bool {
+        if self.maps_given.len() == MAX_MAPS_GIVEN {
+            self.maps_given.pop_first();
+        }
+        self.maps_given.insert(segment)
+    }
+}
+
+impl<S: Store> Session<S> {
+    pub(super) fn open_link(&mut self, id: LinkId) {
+        if !self.transfer.is_on() {
+            self.outputs
+                .push_back(SessionOutput::CloseLink { link: id });
+            return;
+        }
+        let config = LinkConfig {
+            class: self.policy.effective_class(),
+            tracks: joined_tracks(&self.tracks),
+            ..LinkConfig::new(self.config.scheduler.peer, self.config.swarm)
+        };
+        let state = SessionLink {
+            link: Link::new(config, self.now),
+            peer: None,
+            credit: 0,
+            maps_given: BTreeSet::new(),
+        };
+        self.links.insert(id, state);
+        self.tell_link(id, LinkInput::Opened);
+    }
+
+    pub(super) fn receive(&mut self, id: LinkId, channel: Channel, message: Bytes) {
+        let len = message.len() as u64;
+        let content = self.tell_link(id, LinkInput::Received { channel, message });
+        self.delivery
+            .add_control_received(len.saturating_sub(content));
+    }
+
+    pub(super) fn say(&mut self, id: LinkId, say: Say) {
+        tracing::trace!(link = %id, ?say, "says");
+        self.tell_link(id, LinkInput::Say(say));
+    }
+
+    pub(super) fn link_writable(&mut self, id: LinkId, credit: u64) {
+        if let Some(state) = self.links.get_mut(&id) {
+            state.credit = credit;
+            let (link, bytes) = (id, credit);
+            self.tell_scheduler(Input::Credit { link, bytes });
+        }
+    }
+
+    pub(super) fn link_timeout(&mut self, id: LinkId) {
+        if let Some(state) = self.links.get_mut(&id) {
+            state.link.handle_timeout(self.now);
+            self.drain_link(id);
+        }
+    }
+
+    /// Returns how many content bytes were in what it was told.
+    fn tell_link(&mut self, id: LinkId, input: LinkInput) -> u64 {
+        let now = self.now;
+        let Some(state) = self.links.get_mut(&id) else {
+            return 0;
+        };
+        state.link.handle_input(input, now);
+        self.drain_link(id)
+    }
+
+    fn drain_link(&mut self, id: LinkId) -> u64 {
+        let mut content = 0;
+        while let Some(output) = self
+            .links
+            .get_mut(&id)
+            .and_then(|state| state.link.poll_output())
+        {
+            content += self.carry_out_link(id, output);
+        }
+        content
+    }
+
+    fn carry_out_link(&mut self, id: LinkId, output: LinkOutput) -> u64 {
+        match output {
+            LinkOutput::Send { channel, message } => {
+                let payload = match channel {
+                    Channel::Data => message.payload.len() as u64,
+                    Channel::Control => 0,
+                };
+                self.delivery.add_upload(payload);
+                self.delivery
+                    .add_control_sent((message.len() as u64).saturating_sub(payload));
+                self.outputs.push_back(SessionOutput::Send {
+                    link: id,
+                    channel,
+                    message,
+                });
+                0
+            }
+            LinkOutput::Said(said) => {
+                tracing::trace!(link = %id, ?said, "hears");
+                self.peer_said(id, said);
+                0
+            }
+            LinkOutput::Block {
+                segment,
+                request,
+                block,
+                payload,
+            } => self.block_arrived(id, segment, request, block, payload),
+            LinkOutput::Map(map) => {
+                self.take_map(map.segment, &map.payload.0, MapSource::Peer(id));
+                0
+            }
+            LinkOutput::Close(_) => {
+                self.outputs
+                    .push_back(SessionOutput::CloseLink { link: id });
+                0
+            }
+            LinkOutput::Event(event) => self.link_event(id, event),
+        }
+    }
+
+    fn link_event(&mut self, id: LinkId, event: LinkEvent) -> u64 {
+        match event {
+            LinkEvent::Ready { peer, .. } => self.link_ready(id, peer),
+            LinkEvent::Wasted { len } => {
+                self.delivery.add_waste(p2pcdn_metrics::Waste::Late, len);
+                return len;
+            }
+            LinkEvent::Violation(violation) => {
+                tracing::debug!(link = %id, %violation, "a peer broke the protocol");
+                self.event(SessionEvent::PeerViolated {
+                    link: id,
+                    violation,
+                });
+            }
+            LinkEvent::Closed { reason, .. } => self.forget_link(id, Some(reason)),
+            other => tracing::trace!(link = %id, ?other, "an event that a session does not know"),
+        }
+        0
+    }
+
+    fn link_ready(&mut self, id: LinkId, peer: PeerId) {
+        let is_known = self.links.values().any(|state| state.peer == Some(peer));
+        let ready = self.links.values().filter(|s| s.peer.is_some()).count();
+        let refusal = if self.banned.contains(&peer) {
+            Some(GoodbyeReason::Corruption)
+        } else if is_known {
+            Some(GoodbyeReason::Duplicate)
+        } else if ready >= self.config.max_links {
+            Some(GoodbyeReason::Full)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            self.say(id, Say::Goodbye(reason));
+            return;
+        }
+        let Some(state) = self.links.get_mut(&id) else {
+            return;
+        };
+        state.peer = Some(peer);
+        let bytes = state.credit;
+        self.tell_scheduler(Input::LinkReady { link: id, peer });
+        self.tell_scheduler(Input::Credit { link: id, bytes });
+        self.event(SessionEvent::PeerReady { link: id, peer });
+    }
+
+    pub(super) fn forget_link(&mut self, id: LinkId, reason: Option<GoodbyeReason>) {
+        let Some(state) = self.links.remove(&id) else {
+            return;
+        };
+        self.tell_scheduler(Input::LinkClosed { link: id });
+        self.tell_maps(MapsInput::PeerLeft(id));
+        if state.peer.is_some() {
+            self.event(SessionEvent::PeerGone { link: id, reason });
+        }
+    }
+
+    fn peer_said(&mut self, id: LinkId, said: Said) {
+        match &said {
+            Said::Joined { track, .. } => self.tell_maps(MapsInput::PeerJoined {
+                link: id,
+                track: *track,
+            }),
+            Said::Left { track } => self.tell_maps(MapsInput::PeerParted {
+                link: id,
+                track: *track,
+            }),
+            Said::Holds { segment, .. } => self.tell_maps(MapsInput::MapHeldBy {
+                link: id,
+                segment: *segment,
+            }),
+            Said::Have {
+                track, ordinals, ..
+            } => {
+                let held: Vec<_> = self
+                    .wanted_maps
+                    .iter()
+                    .filter(|name| name.track == *track && ordinals.contains(name.ordinal))
+                    .copied()
+                    .collect();
+                for segment in held {
+                    self.tell_maps(MapsInput::MapHeldBy { link: id, segment });
+                }
+            }
+            Said::MapRequest { segment, id: full } => {
+                self.map_requested(id, *segment, *full);
+            }
+            _ => {}
+        }
+        self.tell_scheduler(Input::Peer(id, said));
+    }
+
+    fn map_requested(&mut self, id: LinkId, segment: SegmentRef, full: p2pcdn_wire::SegmentId) {
+        let is_ours = self.segment_id(segment) == Some(full);
+        let Some(state) = self.links.get_mut(&id) else {
+            return;
+        };
+        if is_ours && self.store.map(segment).is_some() && state.may_have_map(segment) {
+            self.hand_on_map(id, segment);
+        }
+    }
+
+    fn block_arrived(
+        &mut self,
+        link: LinkId,
+        segment: SegmentRef,
+        request: RequestId,
+        block: u32,
+        payload: Payload,
+    ) -> u64 {
+        let len = payload.0.len();
+        self.tell_scheduler(Input::BlockArrived {
+            link,
+            request,
+            segment,
+            block,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+        });
+        let offset = u64::from(block) * BLOCK_LEN;
+        let change = self
+            .store
+            .write(segment, offset, payload.0, Source::Peer(link));
+        self.apply(segment, &change);
+        len as u64
+    }
+
+    pub(super) fn serve(
+        &mut self,
+        link: LinkId,
+        request: RequestId,
+        segment: SegmentRef,
+        block: u32,
+    ) {
+        let say = match self.store.read(segment, block) {
+            Some(bytes) => Say::Block(Block {
+                request,
+                block,
+                payload: Payload(bytes),
+            }),
+            None => Say::Reject {
+                request,
+                reason: RejectReason::Absent,
+            },
+        };
+        self.say(link, say);
+    }
+}
