@@ -8,7 +8,7 @@ use p2pcdn_wire::{
 
 use crate::{
     scheduler::Scheduler,
-    segment::{Announced, Segment},
+    segment::{Announced, Segment, Track},
 };
 
 /// Neighbours that are told of the progress of one segment; 3 or 4 that forward are enough for
@@ -27,22 +27,17 @@ impl Scheduler {
     pub(crate) fn tell_holdings(&mut self, link: LinkId, track: TrackIndex) {
         let mut told = Vec::new();
         if let Some(track) = self.track(track) {
-            let mut run: Vec<&Segment> = Vec::new();
-            for segment in track.segments.iter().filter(|s| s.is_shared()) {
-                let follows = run
-                    .last()
-                    .is_none_or(|last| last.name.ordinal + 1 == segment.name.ordinal);
-                if !segment.is_verified() || !follows {
-                    told.extend(have(&run));
-                    run.clear();
-                }
-                if segment.is_verified() {
-                    run.push(segment);
-                } else if segment.has_map {
-                    told.extend(holds(segment));
-                }
-            }
-            told.extend(have(&run));
+            told.extend(
+                runs(track, Segment::is_verified)
+                    .iter()
+                    .map(|run| have(run)),
+            );
+            let is_mapped = |segment: &Segment| segment.has_map && !segment.is_verified();
+            told.extend(runs(track, is_mapped).iter().map(|run| has_maps(run)));
+            let in_progress = track.segments.iter().filter(|segment| {
+                is_mapped(segment) && segment.is_shared() && !segment.verified.is_empty()
+            });
+            told.extend(in_progress.filter_map(holds));
         }
         for say in told {
             self.say(link, say);
@@ -64,9 +59,7 @@ impl Scheduler {
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
             return;
         };
-        let Some(say) = holds(segment) else {
-            return;
-        };
+        let say = has_maps(&[segment]);
         let lacking: Vec<_> = self
             .neighbours
             .iter()
@@ -157,13 +150,44 @@ impl Scheduler {
     }
 }
 
-fn have(run: &[&Segment]) -> Option<Say> {
-    let (first, last) = (run.first()?, run.last()?);
-    Some(Say::Have {
-        track: first.name.track,
-        ordinals: OrdinalRange::new(first.name.ordinal, last.name.ordinal + 1),
-        digest: tag_digest(run.iter().map(|segment| segment.name.tag)),
-    })
+/// The shared segments of a track for which `is` holds, in runs of consecutive ordinals.
+fn runs(track: &Track, is: impl Fn(&Segment) -> bool) -> Vec<Vec<&Segment>> {
+    let mut runs: Vec<Vec<&Segment>> = Vec::new();
+    for segment in track.segments.iter().filter(|s| s.is_shared() && is(s)) {
+        let before = segment.name.ordinal.checked_sub(1);
+        match runs.last_mut() {
+            Some(run) if run.last().map(|last| last.name.ordinal) == before => run.push(segment),
+            _ => runs.push(vec![segment]),
+        }
+    }
+    runs
+}
+
+fn have(run: &[&Segment]) -> Say {
+    let (track, ordinals, digest) = span(run);
+    Say::Have {
+        track,
+        ordinals,
+        digest,
+    }
+}
+
+fn has_maps(run: &[&Segment]) -> Say {
+    let (track, ordinals, digest) = span(run);
+    Say::HasMaps {
+        track,
+        ordinals,
+        digest,
+    }
+}
+
+/// What names a run, which has at least one segment.
+fn span(run: &[&Segment]) -> (TrackIndex, OrdinalRange, u32) {
+    let first = run.first().expect("a run has a segment").name;
+    let last = run.last().expect("a run has a segment").name.ordinal;
+    let digest = tag_digest(run.iter().map(|segment| segment.name.tag));
+    let ordinals = OrdinalRange::new(first.ordinal, last.saturating_add(1));
+    (first.track, ordinals, digest)
 }
 
 fn holds(segment: &Segment) -> Option<Say> {

@@ -54,6 +54,18 @@ impl PlaybackClock {
     pub(crate) fn horizon(&self, now: Instant) -> MediaTime {
         self.position(now) + self.playback.buffer_target
     }
+
+    /// When a segment that starts at `start` will be wanted; `None` while the playhead stands.
+    pub(crate) fn horizon_passes_at(&self, start: MediaTime) -> Option<Instant> {
+        self.passes_at(start.saturating_sub(self.playback.buffer_target))
+    }
+
+    /// When the playhead will be past `at`; `None` while it stands.
+    pub(crate) fn passes_at(&self, at: MediaTime) -> Option<Instant> {
+        let wait = at.saturating_duration_since(self.playback.position);
+        let is_moving = self.playback.state == PlaybackState::Playing;
+        is_moving.then(|| self.reported_at + wait + Duration::from_nanos(1))
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! they hear that somebody fetches. (Exponential timers: Nonnenmacher & Biersack, ToN 1999;
 //! weighted rendezvous hashing: Thaler & Ravishankar, ToN 1998.)
 
-use std::time::Duration;
+use std::{f64::consts::LN_2, time::Duration};
 
 use p2pcdn_wire::{PeerId, SegmentRef, UploadClass, mix};
 
@@ -33,7 +33,7 @@ impl Voter {
         let uniform = (hash >> 11) as f64 / (1u64 << 53) as f64;
         match class.weight() {
             0 => f64::INFINITY,
-            weight => -(1.0 - uniform).ln() / f64::from(weight),
+            weight => -log2(1.0 - uniform) * LN_2 / f64::from(weight),
         }
     }
 
@@ -74,9 +74,36 @@ pub(crate) fn rank(own: f64, draws: &[f64], viewers: u32, weight: f64) -> Option
 /// `generation` is the time in which the number of copies doubles, `slack` what there is before
 /// the rescue point.
 pub(crate) fn wait(rank: f64, viewers: u32, generation: Duration, slack: Duration) -> Duration {
-    let spread = generation.as_secs_f64() * (1.0 + f64::from(viewers)).log2();
+    let spread = generation.as_secs_f64() * log2(1.0 + f64::from(viewers));
     let patience = (slack.as_secs_f64() / spread).clamp(1.0, MAX_PATIENCE);
-    generation.mul_f64(patience * (1.0 + rank).log2())
+    generation.mul_f64(patience * log2(1.0 + rank))
+}
+
+/// The binary logarithm of a positive, finite number, to 40 binary places.
+///
+/// Made of multiplications and comparisons only, because the standard library's logarithm differs
+/// from target to target in its last place, and a recording must replay everywhere.
+fn log2(x: f64) -> f64 {
+    let mut exponent = 0.0;
+    let mut mantissa = x;
+    while mantissa < 1.0 {
+        mantissa *= 2.0;
+        exponent -= 1.0;
+    }
+    while mantissa >= 2.0 {
+        mantissa /= 2.0;
+        exponent += 1.0;
+    }
+    let mut place = 0.5;
+    for _ in 0..40 {
+        mantissa *= mantissa;
+        if mantissa >= 2.0 {
+            mantissa /= 2.0;
+            exponent += place;
+        }
+        place /= 2.0;
+    }
+    exponent
 }
 
 #[cfg(test)]
@@ -137,6 +164,13 @@ mod tests {
         assert_eq!(wait(0.0), Duration::ZERO);
         assert_eq!(wait(1.0), Duration::from_millis(200));
         assert_eq!(wait(3.0), Duration::from_millis(400));
+    }
+
+    #[test]
+    fn logarithms_are_those_of_the_standard_library() {
+        for x in [1.0, 2.0, 3.0, 0.5, 0.3, 1e-16, 440_001.0, 1.7e9] {
+            assert!((log2(x) - f64::log2(x)).abs() < 1e-9, "{x}");
+        }
     }
 
     #[test]

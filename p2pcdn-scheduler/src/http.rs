@@ -10,9 +10,9 @@ use p2pcdn_wire::{
 
 use crate::{
     election,
-    io::{FetchFailure, FetchId, Growth, Output},
+    io::{Event, FetchFailure, FetchId, Growth, Output, PlaybackState},
     scheduler::Scheduler,
-    segment::{Duty, Segment},
+    segment::{Duty, Retry, Segment},
 };
 
 /// Attempts that may run at once: browsers allow six connections to a host, of which the player
@@ -69,12 +69,31 @@ impl Scheduler {
     pub(crate) fn plan_http(&mut self) {
         self.stop_needless_fetches();
         self.settle();
+        self.wake_for_what_time_brings();
         for track in self.watched_tracks() {
             for candidate in self.http_candidates(track) {
                 if self.fetches.len() >= MAX_FETCHES {
                     return;
                 }
                 self.consider_http(candidate);
+            }
+        }
+    }
+
+    /// Asks to be woken when time alone makes a difference: a segment comes within the buffer
+    /// target, or the hope for neighbours ends.
+    fn wake_for_what_time_brings(&mut self) {
+        if self.policy.peer_transfer.is_on() && self.expects_peers_until > self.now {
+            self.wake(self.expects_peers_until);
+        }
+        let horizon = self.clock.horizon(self.now);
+        for index in self.watched_tracks() {
+            let next = self
+                .track(index)
+                .and_then(|track| track.first_from(horizon));
+            let comes_at = next.and_then(|start| self.clock.horizon_passes_at(start));
+            if let Some(at) = comes_at {
+                self.wake(at);
             }
         }
     }
@@ -88,8 +107,16 @@ impl Scheduler {
             .map(|fetch| fetch.id)
             .collect();
         for id in needless {
-            self.take_fetch(id);
+            let Some(fetch) = self.take_fetch(id) else {
+                continue;
+            };
             self.outputs.push_back(Output::CancelFetch { fetch: id });
+            let segment = self
+                .track(fetch.segment.track)
+                .and_then(|track| track.get(fetch.segment));
+            if segment.is_some_and(|segment| !segment.completed) {
+                self.withdraw_intent(fetch.segment);
+            }
         }
     }
 
@@ -123,7 +150,7 @@ impl Scheduler {
                 is_next: candidates.is_empty(),
             });
             let held = segment.held_len();
-            ahead += track.expected_len(segment).saturating_sub(held);
+            ahead = ahead.saturating_add(track.expected_len(segment).saturating_sub(held));
         }
         candidates
     }
@@ -162,7 +189,7 @@ impl Scheduler {
             self.rescue(candidate);
             return;
         }
-        self.wake(rescue_at);
+        self.wake_if_playing(rescue_at);
         self.stand_for_duty(candidate, rescue_at.saturating_duration_since(self.now));
     }
 
@@ -204,7 +231,9 @@ impl Scheduler {
         let Some(segment) = track.get(candidate.name) else {
             return Duration::ZERO;
         };
-        let rescue = self.http_time(track.expected_len(segment)) + self.config.margin;
+        let rescue = self
+            .http_time(track.expected_len(segment))
+            .saturating_add(self.config.margin);
         match (track.growth, track.newest()) {
             (Growth::Live, Some(newest)) => {
                 let latency = self.clock.time_until(newest.end(), self.now);
@@ -228,6 +257,13 @@ impl Scheduler {
             .saturating_add(self.config.margin)
             .saturating_add(jitter);
         self.now + candidate.slack.saturating_sub(needs)
+    }
+
+    /// Asks to be woken when the slack is used up; while the playhead stands, none of it is.
+    fn wake_if_playing(&mut self, at: Instant) {
+        if self.clock.state() == PlaybackState::Playing {
+            self.wake(at);
+        }
     }
 
     fn missing_len(&self, segment: &Segment) -> u64 {
@@ -323,7 +359,7 @@ impl Scheduler {
         );
         if hedge_at > self.now {
             missing.subtract(&segment.requested);
-            self.wake(hedge_at);
+            self.wake_if_playing(hedge_at);
         }
         let mut runs: Vec<_> = missing.ranges().collect();
         runs.reverse();
@@ -476,30 +512,27 @@ impl Scheduler {
             return;
         };
         let now = self.now;
-        let Some(segment) = self
-            .track_mut(fetch.segment.track)
-            .and_then(|track| track.get_mut(fetch.segment))
-        else {
+        let name = fetch.segment;
+        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
             return;
         };
-        match result {
-            Ok(()) => segment.retry = crate::segment::Retry::default(),
-            Err(failure) => {
-                segment.retry.failed(failure, now);
-                let was_ours = segment.duty == Duty::Ours;
-                segment.duty = Duty::Unknown;
-                if was_ours {
-                    let withdrawn = Say::IntentWithdrawn {
-                        segment: fetch.segment,
-                    };
-                    self.tell_track(fetch.segment.track, &withdrawn);
-                }
-                self.event(crate::io::Event::SegmentFailed {
-                    segment: fetch.segment,
-                    failure,
-                });
+        let brought_nothing = fetch.cursor == fetch.range.start && !segment.completed;
+        let failure = match result {
+            // To ask again at once would be to ask for ever.
+            Ok(()) if brought_nothing => FetchFailure::Unusable,
+            Ok(()) => {
+                segment.retry = Retry::default();
+                return;
             }
-        }
+            Err(failure) => failure,
+        };
+        segment.retry.failed(failure, now);
+        self.withdraw_intent(name);
+        self.set_duty(name, Duty::Unknown);
+        self.event(Event::SegmentFailed {
+            segment: name,
+            failure,
+        });
     }
 
     /// Removes an attempt and learns from its speed.

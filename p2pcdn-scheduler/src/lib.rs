@@ -5,6 +5,7 @@ mod announce;
 mod clock;
 mod config;
 mod election;
+mod holdings;
 mod http;
 mod io;
 mod memory;
@@ -13,6 +14,7 @@ mod peers;
 mod range_set;
 mod scheduler;
 mod segment;
+mod statements;
 mod upload;
 
 pub use config::{Config, Policy, Switch};

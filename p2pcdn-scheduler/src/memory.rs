@@ -16,21 +16,33 @@ impl Scheduler {
         let keep_from = position.saturating_sub(self.config.keep_behind);
         let mut total: u64 = 0;
         let mut evictable = Vec::new();
+        let mut needed: Option<MediaTime> = None;
         for track in &self.tracks {
             for segment in track.segments.iter().filter(|s| s.is_held_in_part()) {
                 total += segment.held_len();
-                if !is_needed(track, segment, position) {
+                if is_needed(track, segment, position) {
+                    needed = needed.into_iter().chain([segment.end()]).min();
+                } else {
                     evictable.push((segment.end(), segment.name, segment.held_len()));
                 }
             }
         }
         evictable.sort_unstable();
+        let mut kept = None;
         for (end, name, len) in evictable {
             if end >= keep_from && total <= self.config.memory_budget {
+                kept = Some(end);
                 break;
             }
             total -= len;
             self.evict(name);
+        }
+        // What is needed can be evicted as soon as it was played, if there is no room for it.
+        let needed = needed.filter(|_| total > self.config.memory_budget);
+        let kept = kept.map(|end| end + self.config.keep_behind);
+        let next = needed.into_iter().chain(kept).min();
+        if let Some(at) = next.and_then(|next| self.clock.passes_at(next)) {
+            self.wake(at);
         }
         self.forget_unlisted(position);
     }
@@ -58,7 +70,7 @@ impl Scheduler {
         let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
             return;
         };
-        let was_told = segment.is_shared() && !segment.verified.is_empty();
+        let was_told = segment.is_told();
         segment.clear();
         segment.has_map = false;
         self.outputs.push_back(Output::Evict { segment: name });

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use p2pcdn_wire::{
-    BLOCK_LEN, BitRate, BlockSet, Instant, OrdinalRange, PeerId, RequestId, Role, Said, SegmentRef,
-    TrackIndex, UploadClass,
+    BLOCK_LEN, BitRate, BlockSet, Instant, MAX_DURATION, MAX_TRACKS, OrdinalRange, PeerId,
+    RequestId, Role, Said, SegmentRef, TrackIndex, UploadClass,
 };
 
 use crate::{election::Voter, range_set::RangeSet, upload::Upload};
@@ -14,6 +14,9 @@ const RTT_PRIOR: Duration = Duration::from_millis(50);
 
 /// Rate assumed of a peer until blocks arrived: 4 Mb/s, the slower half of domestic uplinks.
 const RATE_PRIOR: BitRate = BitRate::from_bps(4_000_000);
+
+/// The least rate assumed of a peer: one block in two minutes, far beyond the longest wait.
+const MIN_RATE: BitRate = BitRate::from_bps(1_000);
 
 /// Statements about segments not listed yet that are kept for each neighbour: have, intent and
 /// progress of three segments, some of it repeated.
@@ -28,6 +31,9 @@ const MAX_RUNS: usize = 256;
 /// How long a peer that rejected a request is left alone.
 const REJECT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest wait for the next block of a peer.
+const MAX_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Blocks that may be outstanding at a peer: 256 KiB, what its send buffer holds.
 const MAX_WINDOW: usize = 16;
 
@@ -40,7 +46,7 @@ pub(crate) struct Neighbour {
     pub(crate) rtt: Duration,
     pub(crate) tracks: Vec<NeighbourTrack>,
     /// What it said about segments that the manifest does not list yet.
-    pub(crate) early: VecDeque<Said>,
+    early: VecDeque<Early>,
     pub(crate) outstanding: Vec<Outstanding>,
     pub(crate) standing: Standing,
     /// Its requests, waiting to be served.
@@ -53,12 +59,20 @@ pub(crate) struct Neighbour {
     next_request: u32,
 }
 
+/// A statement about a segment that the manifest does not list yet.
+#[derive(Clone, Debug)]
+struct Early {
+    said: Said,
+    heard_at: Instant,
+}
+
 /// What a neighbour does and holds in one track.
 #[derive(Clone, Debug)]
 pub(crate) struct NeighbourTrack {
     pub(crate) index: TrackIndex,
     pub(crate) role: Role,
     complete: RangeSet,
+    mapped: RangeSet,
     partial: Vec<Partial>,
     intents: Vec<Intent>,
 }
@@ -120,7 +134,7 @@ impl Standing {
     /// A request was not served in time: no requests for a time that doubles from 0.5 s to 32 s.
     pub(crate) fn broke_a_promise(&mut self, now: Instant) {
         let pause = Duration::from_millis(500) * (1 << self.strikes.min(6));
-        self.strikes += 1;
+        self.strikes = self.strikes.saturating_add(1);
         self.shunned_until = now + pause;
     }
 
@@ -157,17 +171,24 @@ impl Neighbour {
         self.tracks.iter_mut().find(|track| track.index == index)
     }
 
-    pub(crate) fn joined(&mut self, index: TrackIndex, role: Role) {
-        match self.track_mut(index) {
-            Some(track) => track.role = role,
-            None => self.tracks.push(NeighbourTrack {
+    /// It is in a track; returns whether that is new, rather than a change of its role.
+    pub(crate) fn joined(&mut self, index: TrackIndex, role: Role) -> bool {
+        if let Some(track) = self.track_mut(index) {
+            track.role = role;
+            return false;
+        }
+        let has_room = self.tracks.len() < MAX_TRACKS;
+        if has_room {
+            self.tracks.push(NeighbourTrack {
                 index,
                 role,
                 complete: RangeSet::default(),
+                mapped: RangeSet::default(),
                 partial: Vec::new(),
                 intents: Vec::new(),
-            }),
+            });
         }
+        has_room
     }
 
     pub(crate) fn left(&mut self, index: TrackIndex) {
@@ -175,11 +196,42 @@ impl Neighbour {
     }
 
     /// Keeps a statement about a segment that is not listed yet.
-    pub(crate) fn keep_for_later(&mut self, said: Said) {
+    pub(crate) fn keep_for_later(&mut self, said: Said, heard_at: Instant) {
         if self.early.len() == MAX_EARLY {
             self.early.pop_front();
         }
-        self.early.push_back(said);
+        self.early.push_back(Early { said, heard_at });
+    }
+
+    /// What was kept, each with the time at which it was said.
+    pub(crate) fn take_early(&mut self) -> impl Iterator<Item = (Said, Instant)> + use<> {
+        let early = std::mem::take(&mut self.early);
+        early.into_iter().map(|early| (early.said, early.heard_at))
+    }
+
+    /// It gave a fetch up that may still be news.
+    pub(crate) fn withdraws_early(&mut self, name: SegmentRef) {
+        self.early
+            .retain(|early| !matches!(early.said, Said::Intent { segment, .. } if segment == name));
+    }
+
+    /// The track's segments are numbered anew: nothing said of the old ones holds.
+    pub(crate) fn forget_segments(&mut self, index: TrackIndex) {
+        if let Some(track) = self.track_mut(index) {
+            track.complete = RangeSet::default();
+            track.mapped = RangeSet::default();
+            track.partial.clear();
+            track.intents.clear();
+        }
+        self.early.retain(|early| match &early.said {
+            Said::Have { track, .. } | Said::HasMaps { track, .. } => *track != index,
+            Said::Holds { segment, .. } | Said::Intent { segment, .. } => segment.track != index,
+            _ => true,
+        });
+    }
+
+    pub(crate) fn measured_rtt(&mut self, rtt: Duration) {
+        self.rtt = rtt.min(MAX_DURATION);
     }
 
     /// Whether it plays the track, and so may be on duty.
@@ -210,21 +262,29 @@ impl Neighbour {
         (intent.expires_at > now).then_some(intent.expires_at)
     }
 
-    /// Drops intents that expired, and counts those of which nothing came.
+    /// Drops intents that expired, and counts those of which nothing came against those of which
+    /// something did.
     pub(crate) fn expire_intents(&mut self, now: Instant) {
+        let lapsed = &mut self.standing.lapsed_intents;
         for track in &mut self.tracks {
-            let mut lapsed = 0;
             let (complete, partial) = (&track.complete, &track.partial);
             track.intents.retain(|intent| {
                 let came = complete.contains(intent.ordinal)
                     || partial.iter().any(|part| part.ordinal == intent.ordinal);
-                if !came && intent.expires_at <= now {
-                    lapsed += 1;
+                let is_over = intent.expires_at <= now;
+                if is_over && came {
+                    *lapsed = lapsed.saturating_sub(1);
+                } else if is_over {
+                    *lapsed = lapsed.saturating_add(1);
                 }
-                intent.expires_at > now
+                !is_over
             });
-            self.standing.lapsed_intents += lapsed;
         }
+    }
+
+    /// Blocks that it requested and that wait to be served.
+    pub(crate) fn queued_blocks(&self) -> u32 {
+        self.uploads.iter().map(|upload| upload.blocks.len()).sum()
     }
 
     /// How many more blocks may be requested of it now.
@@ -248,7 +308,7 @@ impl Neighbour {
     pub(crate) fn rate(&self) -> BitRate {
         // Blocks that arrive together share one instant: count no more than 1 Gb/s.
         let least = BitRate::from_bps(1_000_000_000).time_for(self.recent_len);
-        BitRate::from_transfer(self.recent_len, self.recent_time.max(least))
+        BitRate::from_transfer(self.recent_len, self.recent_time.max(least)).max(MIN_RATE)
     }
 
     /// Records a new request and returns its number.
@@ -289,7 +349,10 @@ impl Neighbour {
         else {
             return false;
         };
-        let expected = self.outstanding[at].blocks.remove(block);
+        if !self.outstanding[at].blocks.remove(block) {
+            // Not what was asked for, so no progress either.
+            return false;
+        }
         if self.outstanding[at].blocks.is_empty() {
             self.outstanding.remove(at);
         }
@@ -299,7 +362,7 @@ impl Neighbour {
         for out in &mut self.outstanding {
             out.lapses_at = now + patience;
         }
-        expected
+        true
     }
 
     pub(crate) fn take_outstanding(&mut self, request: RequestId) -> Option<Outstanding> {
@@ -330,13 +393,15 @@ impl Neighbour {
     /// neighbours' requests), at most 3 s.
     fn patience(&self) -> Duration {
         let expected = (self.rtt + self.delivery_time()) * 2;
-        expected.clamp(Duration::from_millis(600), Duration::from_secs(3))
+        expected.clamp(Duration::from_millis(600), MAX_PATIENCE)
     }
 
     /// The rate is bytes over the time they took while something was outstanding, both fading with
     /// a weight of 1/8 a block, so that a burst after a long wait counts as the wait.
     fn measure(&mut self, len: u32, now: Instant) {
+        // A longer wait was this machine asleep.
         let gap = now.saturating_duration_since(self.last_block_at);
+        let gap = gap.min(MAX_PATIENCE);
         self.last_block_at = now;
         self.recent_len = self.recent_len / 8 * 7 + u64::from(len);
         self.recent_time = self.recent_time / 8 * 7 + gap;
@@ -345,11 +410,14 @@ impl Neighbour {
 
 impl NeighbourTrack {
     pub(crate) fn has(&mut self, ordinals: OrdinalRange) {
-        if self.complete.run_count() >= MAX_RUNS {
-            return;
-        }
         self.complete.insert(ordinals);
+        self.complete.keep_last(MAX_RUNS);
         self.partial.retain(|part| !ordinals.contains(part.ordinal));
+    }
+
+    pub(crate) fn has_maps(&mut self, ordinals: OrdinalRange) {
+        self.mapped.insert(ordinals);
+        self.mapped.keep_last(MAX_RUNS);
     }
 
     pub(crate) fn holds(&mut self, ordinal: u64, segment_len: u64, blocks: BlockSet) {
@@ -373,6 +441,10 @@ impl NeighbourTrack {
 
     pub(crate) fn lost(&mut self, ordinals: OrdinalRange) {
         self.complete.remove(ordinals);
+        self.mapped.remove(ordinals);
+        // What is lost from the middle of a run leaves two.
+        self.complete.keep_last(MAX_RUNS);
+        self.mapped.keep_last(MAX_RUNS);
         self.partial.retain(|part| !ordinals.contains(part.ordinal));
     }
 
@@ -405,7 +477,9 @@ impl NeighbourTrack {
 
     /// Whether it is known to hold the block map.
     pub(crate) fn has_map(&self, ordinal: u64) -> bool {
-        self.holds_all(ordinal) || self.partial.iter().any(|part| part.ordinal == ordinal)
+        self.holds_all(ordinal)
+            || self.mapped.contains(ordinal)
+            || self.partial.iter().any(|part| part.ordinal == ordinal)
     }
 
     /// The blocks that it holds of a segment, out of `blocks`.

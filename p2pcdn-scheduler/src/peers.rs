@@ -83,9 +83,10 @@ impl Scheduler {
         let mut needless = Vec::new();
         for (link, neighbour) in &self.neighbours {
             for out in &neighbour.outstanding {
-                let needed = self
-                    .wanted_segment(out.segment)
-                    .is_some_and(|segment| !segment.held().contains_all(&out.blocks));
+                let needed = self.policy.peer_transfer.is_on()
+                    && self
+                        .wanted_segment(out.segment)
+                        .is_some_and(|segment| !segment.held().contains_all(&out.blocks));
                 if !needed {
                     needless.push((*link, out.request));
                 }

@@ -43,9 +43,10 @@ impl RangeSet {
         self.0.get(at).is_some_and(|own| own.contains(ordinal))
     }
 
-    /// Number of runs, which is what the set costs.
-    pub(crate) fn run_count(&self) -> usize {
-        self.0.len()
+    /// Keeps at most `count` runs, which is what the set costs: those with the highest ordinals.
+    pub(crate) fn keep_last(&mut self, count: usize) {
+        let surplus = self.0.len().saturating_sub(count);
+        self.0.drain(..surplus);
     }
 }
 
@@ -77,8 +78,19 @@ mod tests {
                     prop_assert_eq!(set.contains(ordinal), model.contains(&ordinal));
                 }
                 let runs = model.iter().filter(|o| **o == 0 || !model.contains(&(**o - 1))).count();
-                prop_assert_eq!(set.run_count(), runs);
+                prop_assert_eq!(set.0.len(), runs);
             }
         }
+    }
+
+    #[test]
+    fn the_highest_runs_are_kept() {
+        let mut set = RangeSet::default();
+        for ordinal in [1, 3, 5, 7] {
+            set.insert(OrdinalRange::one(ordinal));
+        }
+        set.keep_last(2);
+        let kept: Vec<_> = (0..9).filter(|ordinal| set.contains(*ordinal)).collect();
+        assert_eq!(kept, [5, 7]);
     }
 }

@@ -6,10 +6,7 @@ use std::{
 };
 
 use p2pcdn_metrics::{Quantiles, Throughput, ThroughputConfig};
-use p2pcdn_wire::{
-    BlockSet, GoodbyeReason, Instant, LinkId, MediaTime, OrdinalRange, Pcg, RequestId, Said, Say,
-    SegmentRef, TrackIndex, tag_digest,
-};
+use p2pcdn_wire::{Instant, LinkId, MediaTime, Pcg, Say, SegmentRef, TrackIndex};
 
 use crate::{
     clock::PlaybackClock,
@@ -18,13 +15,9 @@ use crate::{
     http::Fetch,
     io::{Event, Growth, Input, Listed, Output, Playback, PlaybackState},
     neighbour::Neighbour,
-    segment::{Duty, Segment, Track},
-    upload::{Allowance, Request},
+    segment::{Segment, Track},
+    upload::Allowance,
 };
-
-/// How far ahead of the manifest a neighbour's statements are taken seriously: encoders publish
-/// one segment at a time, so more than three is somebody else's clock.
-const MAX_AHEAD: u64 = 3;
 
 /// Decides what to fetch, from whom and by when; whom to serve; what to keep.
 ///
@@ -116,11 +109,9 @@ impl Scheduler {
                 growth,
             } => self.segments_listed(track, segments, first, growth),
             Input::PlaybackChanged(playback) => self.playback_changed(playback),
-            Input::LinkReady { link, peer } => {
-                self.neighbours.insert(link, Neighbour::new(peer, self.now));
-            }
+            Input::LinkReady { link, peer } => self.link_ready(link, peer),
             Input::LinkClosed { link } => self.link_closed(link),
-            Input::Peer(link, said) => self.peer_said(link, said),
+            Input::Peer(link, said) => self.peer_said(link, said, self.now),
             Input::BlockArrived {
                 link,
                 request,
@@ -140,9 +131,7 @@ impl Scheduler {
             Input::LengthKnown {
                 segment,
                 segment_len,
-            } => self.with_segment(segment, |segment| {
-                segment.len.get_or_insert(segment_len);
-            }),
+            } => self.length_known(segment, segment_len),
             Input::Stored {
                 segment,
                 verified,
@@ -157,10 +146,7 @@ impl Scheduler {
                 segment,
                 block,
             } => self.peer_caught(link, segment, block),
-            Input::Cleared { segment } => self.with_segment(segment, |segment| {
-                segment.clear();
-                segment.has_map = false;
-            }),
+            Input::Cleared { segment } => self.cleared(segment),
             Input::TrackReset { track } => self.reset_track(track),
             Input::Unshareable { segment, private } => self.unshareable(segment, private),
             Input::OriginAnswered { fetch, ttfb } => {
@@ -271,7 +257,7 @@ impl Scheduler {
         (track.role == p2pcdn_wire::Role::Watching && is_ahead).then_some(segment)
     }
 
-    fn with_segment(&mut self, name: SegmentRef, change: impl FnOnce(&mut Segment)) {
+    pub(crate) fn with_segment(&mut self, name: SegmentRef, change: impl FnOnce(&mut Segment)) {
         match self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
             Some(segment) => change(segment),
             None => tracing::trace!(segment = %name, "not listed"),
@@ -319,298 +305,12 @@ impl Scheduler {
         }
         let links: Vec<_> = self.neighbours.keys().copied().collect();
         for link in links {
-            let early = self
-                .neighbours
-                .get_mut(&link)
-                .map(|neighbour| std::mem::take(&mut neighbour.early))
-                .unwrap_or_default();
-            for said in early {
-                self.peer_said(link, said);
+            let early = self.neighbours.get_mut(&link).map(Neighbour::take_early);
+            for (said, said_at) in early.into_iter().flatten() {
+                self.peer_said(link, said, said_at);
             }
         }
     }
-
-    fn link_closed(&mut self, link: LinkId) {
-        if let Some(neighbour) = self.neighbours.remove(&link) {
-            for out in neighbour.outstanding {
-                self.release(out.segment, &out.blocks);
-            }
-        }
-    }
-
-    fn peer_said(&mut self, link: LinkId, said: Said) {
-        let now = self.now;
-        let standing = self.standing_of(&said);
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
-            return;
-        };
-        match standing {
-            Standing::OtherContent => return,
-            Standing::Early { track } => {
-                neighbour.keep_for_later(said);
-                self.event(Event::NewsHeard { track });
-                return;
-            }
-            Standing::Known => {}
-        }
-        match said {
-            Said::Joined { track, role } => {
-                neighbour.joined(track, role);
-                self.tell_holdings(link, track);
-            }
-            Said::Left { track } => neighbour.left(track),
-            Said::Class(class) => neighbour.class = class,
-            Said::RoundTrip(rtt) => neighbour.rtt = rtt,
-            Said::Have {
-                track, ordinals, ..
-            } => {
-                if let Some(track) = neighbour.track_mut(track) {
-                    track.has(ordinals);
-                }
-            }
-            Said::Holds {
-                segment,
-                segment_len,
-                blocks,
-            } => {
-                if let Some(track) = neighbour.track_mut(segment.track) {
-                    track.holds(segment.ordinal, segment_len, blocks);
-                }
-            }
-            Said::Lost { track, ordinals } => {
-                if let Some(track) = neighbour.track_mut(track) {
-                    track.lost(ordinals);
-                }
-            }
-            Said::Intent {
-                segment,
-                expires_after,
-            } => {
-                if let Some(track) = neighbour.track_mut(segment.track) {
-                    track.intends(segment.ordinal, now + expires_after);
-                }
-            }
-            Said::IntentWithdrawn { segment } => {
-                if let Some(track) = neighbour.track_mut(segment.track) {
-                    track.withdraws(segment.ordinal);
-                }
-            }
-            Said::Request {
-                request,
-                segment,
-                id,
-                blocks,
-                deadline_after,
-            } => self.take_request(
-                link,
-                Request {
-                    request,
-                    segment,
-                    id,
-                    blocks,
-                    deadline_after,
-                },
-            ),
-            Said::Cancel { request } => {
-                neighbour.uploads.retain(|upload| upload.request != request);
-            }
-            Said::Reject { request, .. } => self.request_rejected(link, request),
-            // Block maps are the session's affair.
-            Said::MapRequest { .. } => {}
-        }
-    }
-
-    /// How a statement about segments stands to what the manifest lists.
-    fn standing_of(&self, said: &Said) -> Standing {
-        let (track, ordinals, digest) = match said {
-            Said::Have {
-                track,
-                ordinals,
-                digest,
-            } => (*track, *ordinals, *digest),
-            Said::Holds { segment, .. } | Said::Intent { segment, .. } => (
-                segment.track,
-                OrdinalRange::one(segment.ordinal),
-                tag_digest([segment.tag]),
-            ),
-            _ => return Standing::Known,
-        };
-        let Some(track) = self.track(track) else {
-            return Standing::OtherContent;
-        };
-        let newest = track.newest().map_or(0, |segment| segment.name.ordinal);
-        let last = ordinals.end.saturating_sub(1);
-        if last > newest {
-            let is_near = track.growth == Growth::Live && last - newest <= MAX_AHEAD;
-            return if is_near && !track.segments.is_empty() {
-                Standing::Early { track: track.index }
-            } else {
-                Standing::OtherContent
-            };
-        }
-        match digest_of(track, ordinals) {
-            Some(own) if own != digest => Standing::OtherContent,
-            _ => Standing::Known,
-        }
-    }
-
-    fn request_rejected(&mut self, link: LinkId, request: RequestId) {
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
-            return;
-        };
-        let Some(out) = neighbour.take_outstanding(request) else {
-            return;
-        };
-        neighbour.rejected(self.now);
-        // Whatever the reason, it does not have them for us: it will say so when that changes.
-        if let Some(track) = neighbour.track_mut(out.segment.track) {
-            track.lost(OrdinalRange::one(out.segment.ordinal));
-        }
-        self.release(out.segment, &out.blocks);
-    }
-
-    fn block_arrived(
-        &mut self,
-        link: LinkId,
-        request: RequestId,
-        segment: SegmentRef,
-        block: u32,
-        len: u32,
-    ) {
-        let now = self.now;
-        if let Some(neighbour) = self.neighbours.get_mut(&link)
-            && neighbour.block_arrived(request, block, len, now)
-        {
-            let arrived: BlockSet = [block].into_iter().collect();
-            self.release(segment, &arrived);
-        }
-    }
-
-    fn map_known(&mut self, name: SegmentRef, segment_len: u64) {
-        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
-            return;
-        };
-        if segment.has_map {
-            return;
-        }
-        segment.has_map = true;
-        segment.len = Some(segment_len);
-        self.tell_map(name);
-    }
-
-    fn stored(
-        &mut self,
-        name: SegmentRef,
-        verified: &BlockSet,
-        private: &BlockSet,
-        quarantined: &BlockSet,
-    ) {
-        let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
-            return;
-        };
-        let was_verified = segment.is_verified();
-        segment.quarantined.union_with(quarantined);
-        segment.verified.union_with(verified);
-        segment.private.union_with(private);
-        let verified = segment.verified.clone();
-        segment.private.subtract(&verified);
-        let held = segment.held();
-        segment.quarantined.subtract(&held);
-        let completes =
-            !segment.completed && segment.missing().is_some_and(|missing| missing.is_empty());
-        segment.completed |= completes;
-        let is_verified = segment.is_verified() && segment.is_shared();
-        if completes {
-            self.event(Event::SegmentCompleted { segment: name });
-        }
-        if is_verified && !was_verified {
-            self.tell_complete(name);
-        }
-    }
-
-    fn peer_caught(&mut self, link: LinkId, name: SegmentRef, block: u32) {
-        self.with_segment(name, |segment| {
-            segment.quarantined.remove(block);
-        });
-        let Some(neighbour) = self.neighbours.get(&link) else {
-            return;
-        };
-        let peer = neighbour.peer;
-        // Blocks are verified before they are passed on and channels are authenticated: one block
-        // that does not match is proof enough.
-        self.link_closed(link);
-        self.outputs.push_back(Output::Disconnect {
-            link,
-            reason: GoodbyeReason::Corruption,
-        });
-        self.event(Event::PeerCaught {
-            peer,
-            segment: name,
-            block,
-        });
-    }
-
-    fn reset_track(&mut self, index: TrackIndex) {
-        let Some(track) = self.track_mut(index) else {
-            return;
-        };
-        let segments = std::mem::take(&mut track.segments);
-        for segment in segments {
-            self.outputs.push_back(Output::Evict {
-                segment: segment.name,
-            });
-            if !segment.verified.is_empty() {
-                self.tell_lost(segment.name);
-            }
-        }
-        for neighbour in self.neighbours.values_mut() {
-            if let Some(track) = neighbour.track_mut(index) {
-                track.lost(OrdinalRange::new(0, u64::MAX));
-            }
-        }
-    }
-
-    fn unshareable(&mut self, name: SegmentRef, private: BlockSet) {
-        let mut was_told = false;
-        let mut was_ours = false;
-        self.with_segment(name, |segment| {
-            was_ours = segment.duty == Duty::Ours;
-            was_told = segment.is_shared() && segment.announced.at.is_some();
-            segment.sharing = crate::Sharing::HttpOnly;
-            segment.clear();
-            segment.has_map = false;
-            segment.private = private;
-            segment.duty = Duty::Unknown;
-        });
-        if was_ours {
-            self.tell_track(name.track, &Say::IntentWithdrawn { segment: name });
-        }
-        if was_told {
-            self.tell_lost(name);
-        }
-    }
-}
-
-/// How a statement stands to the manifest.
-enum Standing {
-    /// About segments that are listed, or about none.
-    Known,
-    /// About a segment that is not listed yet.
-    Early { track: TrackIndex },
-    /// About something else in the same place, or far from it.
-    OtherContent,
-}
-
-/// The digest over the tags of `ordinals`; `None` when not all of them are listed.
-fn digest_of(track: &Track, ordinals: OrdinalRange) -> Option<u32> {
-    let from = track.find(ordinals.start).ok()?;
-    let count = usize::try_from(ordinals.len()).ok()?;
-    let to = from.checked_add(count)?;
-    if to > track.segments.len() {
-        return None;
-    }
-    let run = track.segments.range(from..to);
-    Some(tag_digest(run.map(|segment| segment.name.tag)))
 }
 
 /// The earlier of two moments, where `None` is never.

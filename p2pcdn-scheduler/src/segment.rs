@@ -3,11 +3,14 @@
 use std::{collections::VecDeque, time::Duration};
 
 use p2pcdn_wire::{
-    BitRate, BlockRange, BlockSet, Instant, MediaTime, Role, SegmentId, SegmentRef, TrackIndex,
-    block_count,
+    BitRate, BlockRange, BlockSet, Instant, MediaTime, OrdinalRange, Role, SegmentId, SegmentRef,
+    TrackIndex, block_count,
 };
 
-use crate::io::{FetchFailure, Growth, Listed, Sharing};
+use crate::{
+    io::{FetchFailure, Growth, Listed, Sharing},
+    range_set::RangeSet,
+};
 
 /// One listed segment.
 #[derive(Clone, Debug)]
@@ -63,7 +66,7 @@ impl Retry {
             _ if at_once => Duration::ZERO,
             doublings => Duration::from_millis(100) * (1 << doublings),
         };
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         self.not_before = now + pause.min(Duration::from_secs(3));
     }
 }
@@ -104,6 +107,19 @@ impl Segment {
 
     pub(crate) fn is_shared(&self) -> bool {
         self.sharing == Sharing::Shared
+    }
+
+    /// Whether neighbours may have been told that we hold it, its block map at least.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_shared() && self.has_map
+    }
+
+    /// Takes note of whether all of it is there; returns whether that is new.
+    pub(crate) fn completes(&mut self) -> bool {
+        let is_complete = self.missing().is_some_and(|missing| missing.is_empty());
+        let completes = is_complete && !self.completed;
+        self.completed |= is_complete;
+        completes
     }
 
     /// Whether all of it may be served.
@@ -160,6 +176,8 @@ pub(crate) struct Track {
     /// The first ordinal that the manifest still lists.
     pub(crate) first_listed: u64,
     pub(crate) segments: VecDeque<Segment>,
+    /// Segments not listed yet of which neighbours spoke.
+    pub(crate) news: RangeSet,
 }
 
 /// Assumed of a track that declares no bandwidth, until a segment's length is known.
@@ -174,6 +192,7 @@ impl Track {
             growth: Growth::Live,
             first_listed: 0,
             segments: VecDeque::new(),
+            news: RangeSet::default(),
         }
     }
 
@@ -189,7 +208,17 @@ impl Track {
                 }
             }
         }
+        if let Some(newest) = self.newest().map(|segment| segment.name.ordinal) {
+            self.news
+                .remove(OrdinalRange::new(0, newest.saturating_add(1)));
+        }
         added
+    }
+
+    /// Forgets all segments, because their numbering started anew.
+    pub(crate) fn forget_segments(&mut self) {
+        self.segments = VecDeque::new();
+        self.news = RangeSet::default();
     }
 
     /// The index of the segment with this ordinal, or where it would be.
@@ -239,6 +268,14 @@ impl Track {
         self.segments
             .range(from..)
             .take_while(move |segment| segment.start < horizon)
+    }
+
+    /// Where the first segment that starts at `horizon` or later starts.
+    pub(crate) fn first_from(&self, horizon: MediaTime) -> Option<MediaTime> {
+        let at = self
+            .segments
+            .partition_point(|segment| segment.start < horizon);
+        self.segments.get(at).map(|segment| segment.start)
     }
 
     /// How long `segment` probably is, in bytes.

@@ -9,12 +9,17 @@ use p2pcdn_wire::{
 
 use crate::{
     io::Output,
+    neighbour::Neighbour,
     scheduler::{Scheduler, earliest},
 };
 
 /// Blocks that may wait to be served, over all neighbours: 4 MiB, two seconds of a 16 Mb/s uplink,
 /// beyond which a deadline is lost anyway.
 const MAX_QUEUED_BLOCKS: u32 = 256;
+
+/// Blocks of them that one neighbour may have waiting: 1 MiB, four times what a requester here has
+/// outstanding, so that nobody takes all the room.
+const MAX_QUEUED_OF_ONE: u32 = 64;
 
 /// Room for the head of a block's message.
 const HEAD_LEN: u64 = 32;
@@ -83,7 +88,7 @@ impl Allowance {
 impl Scheduler {
     /// Queues what a peer requests, or tells it why not.
     pub(crate) fn take_request(&mut self, link: LinkId, request: Request) {
-        let verdict = self.judge(&request);
+        let verdict = self.judge(link, &request);
         let now = self.now;
         let Some(neighbour) = self.neighbours.get_mut(&link) else {
             return;
@@ -99,7 +104,7 @@ impl Scheduler {
         }
     }
 
-    fn judge(&self, request: &Request) -> Result<(), RejectReason> {
+    fn judge(&self, link: LinkId, request: &Request) -> Result<(), RejectReason> {
         if !self.policy.may_upload() {
             return Err(RejectReason::Policy);
         }
@@ -111,19 +116,22 @@ impl Scheduler {
             return Err(RejectReason::OtherContent);
         }
         let range = request.blocks;
-        if !(range.start..range.end).all(|block| segment.verified.contains(block)) {
+        if range.is_empty()
+            || !(range.start..range.end).all(|block| segment.verified.contains(block))
+        {
             return Err(RejectReason::Absent);
         }
         if request.deadline_after.is_zero() {
             return Err(RejectReason::TooLate);
         }
-        let queued: u32 = self
+        let queued: u32 = self.neighbours.values().map(Neighbour::queued_blocks).sum();
+        let of_this_one = self
             .neighbours
-            .values()
-            .flat_map(|neighbour| &neighbour.uploads)
-            .map(|upload| upload.blocks.len())
-            .sum();
-        if queued.saturating_add(range.len()) > MAX_QUEUED_BLOCKS {
+            .get(&link)
+            .map_or(0, Neighbour::queued_blocks);
+        if queued.saturating_add(range.len()) > MAX_QUEUED_BLOCKS
+            || of_this_one.saturating_add(range.len()) > MAX_QUEUED_OF_ONE
+        {
             return Err(RejectReason::Busy);
         }
         Ok(())

@@ -81,6 +81,7 @@ impl PeerMessage {
             Self::Lost { .. } => kind::LOST,
             Self::Intent { .. } => kind::INTENT,
             Self::Withdrawn { .. } => kind::WITHDRAWN,
+            Self::HasMaps { .. } => kind::HAS_MAPS,
             Self::Request { .. } => kind::REQUEST,
             Self::Cancel { .. } => kind::CANCEL,
             Self::Reject { .. } => kind::REJECT,
@@ -108,6 +109,11 @@ impl PeerMessage {
             }
             Self::Bitfield { handle, ranges } => put_bitfield(out, *handle, ranges),
             Self::Have {
+                handle,
+                ordinals,
+                digest,
+            }
+            | Self::HasMaps {
                 handle,
                 ordinals,
                 digest,
@@ -195,6 +201,11 @@ fn read_fields(kind: u8, reader: &mut Reader) -> Result<Option<PeerMessage>, Dec
         },
         kind::WITHDRAWN => PeerMessage::Withdrawn {
             place: read_place(reader)?,
+        },
+        kind::HAS_MAPS => PeerMessage::HasMaps {
+            handle: read_handle(reader)?,
+            ordinals: read_ordinals(reader, 0)?,
+            digest: read_u32(reader)?,
         },
         kind::REQUEST => PeerMessage::Request {
             request: read_request(reader)?,

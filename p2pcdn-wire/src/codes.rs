@@ -18,6 +18,7 @@ pub(crate) mod kind {
     pub(crate) const LOST: u8 = 0x13;
     pub(crate) const INTENT: u8 = 0x14;
     pub(crate) const WITHDRAWN: u8 = 0x15;
+    pub(crate) const HAS_MAPS: u8 = 0x16;
     pub(crate) const REQUEST: u8 = 0x20;
     pub(crate) const CANCEL: u8 = 0x21;
     pub(crate) const REJECT: u8 = 0x22;

@@ -75,7 +75,7 @@ pub struct Hello {
 /// | message | type byte | channel |
 /// |---|---|---|
 /// | `Hello`, `Goodbye`, `Ping`, `Pong` | 0x00 to 0x03 | control |
-/// | `Bitfield`, `Have`, `Holds`, `Lost`, `Intent`, `Withdrawn` | 0x10 to 0x15 | control |
+/// | `Bitfield`, `Have`, `Holds`, `Lost`, `Intent`, `Withdrawn`, `HasMaps` | 0x10 to 0x16 | control |
 /// | `Request`, `Cancel`, `Reject` | 0x20 to 0x22 | control |
 /// | `Block` | 0x23 | data |
 /// | `MapRequest`, `Map` | 0x24, 0x25 | control |
@@ -144,6 +144,15 @@ pub enum PeerMessage {
     Withdrawn {
         /// The segment.
         place: Place,
+    },
+    /// The sender holds the block maps of all segments of the range.
+    HasMaps {
+        /// The track.
+        handle: Handle,
+        /// The segments.
+        ordinals: OrdinalRange,
+        /// [`tag_digest`](crate::tag_digest) over their tags.
+        digest: u32,
     },
     /// The sender wants these blocks.
     Request {
@@ -278,7 +287,9 @@ impl PeerMessage {
                 at_most("clock", *at, MAX_VARINT)
             }
             Self::Bitfield { ranges, .. } => check_ranges(ranges),
-            Self::Have { ordinals, .. } | Self::Lost { ordinals, .. } => check_ordinals(*ordinals),
+            Self::Have { ordinals, .. }
+            | Self::HasMaps { ordinals, .. }
+            | Self::Lost { ordinals, .. } => check_ordinals(*ordinals),
             Self::Holds {
                 place,
                 segment_len,

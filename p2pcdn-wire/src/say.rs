@@ -115,7 +115,7 @@ pub enum Said {
         digest: u32,
     },
     /// It holds these blocks of a segment, and the block map. Replaces what it said before of the
-    /// same segment. The set may be empty: the block map alone.
+    /// same segment.
     Holds {
         /// The segment.
         segment: SegmentRef,
@@ -124,7 +124,16 @@ pub enum Said {
         /// The blocks.
         blocks: BlockSet,
     },
-    /// It no longer holds these segments, nor any block of them.
+    /// It holds the block maps of these segments; of their bytes it says nothing.
+    HasMaps {
+        /// The track.
+        track: TrackIndex,
+        /// The segments.
+        ordinals: OrdinalRange,
+        /// [`tag_digest`] over their tags.
+        digest: u32,
+    },
+    /// It no longer holds these segments, nor any block of them, nor their block maps.
     Lost {
         /// The track.
         track: TrackIndex,
@@ -215,6 +224,15 @@ pub enum Say {
         segment_len: u64,
         /// The blocks.
         blocks: BlockSet,
+    },
+    /// See [`Said::HasMaps`].
+    HasMaps {
+        /// The track.
+        track: TrackIndex,
+        /// The segments.
+        ordinals: OrdinalRange,
+        /// [`tag_digest`] over their tags.
+        digest: u32,
     },
     /// See [`Said::Lost`].
     Lost {

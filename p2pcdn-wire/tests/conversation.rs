@@ -162,6 +162,18 @@ fn everything_that_can_be_said_is_heard() {
             },
         ),
         (
+            Say::HasMaps {
+                track,
+                ordinals,
+                digest: 5,
+            },
+            Said::HasMaps {
+                track: theirs,
+                ordinals,
+                digest: 5,
+            },
+        ),
+        (
             Say::Holds {
                 segment: segment(5),
                 segment_len,

@@ -166,6 +166,14 @@ fn expected() -> BTreeMap<&'static str, PeerMessage> {
         ),
         ("0x15 withdrawn", PeerMessage::Withdrawn { place: fetched }),
         (
+            "0x16 has maps",
+            PeerMessage::HasMaps {
+                handle,
+                ordinals: OrdinalRange::new(113, 116),
+                digest: 0x0bad_cafe,
+            },
+        ),
+        (
             "0x20 request",
             PeerMessage::Request {
                 request,

@@ -711,6 +711,15 @@ fn said_of(say: Say) -> Option<Said> {
             segment_len,
             blocks,
         },
+        Say::HasMaps {
+            track,
+            ordinals,
+            digest,
+        } => Said::HasMaps {
+            track,
+            ordinals,
+            digest,
+        },
         Say::Lost { track, ordinals } => Said::Lost { track, ordinals },
         Say::Intent {
             segment,

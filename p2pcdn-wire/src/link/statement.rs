@@ -49,6 +49,18 @@ pub(super) fn to_message(say: Say) -> Option<(TrackIndex, PeerMessage)> {
                 place: place_of(segment),
             },
         ),
+        Say::HasMaps {
+            track,
+            ordinals,
+            digest,
+        } => (
+            track,
+            PeerMessage::HasMaps {
+                handle: handle_of(track),
+                ordinals,
+                digest,
+            },
+        ),
         Say::MapRequest { segment, id } => (
             segment.track,
             PeerMessage::MapRequest {

@@ -260,6 +260,19 @@ impl Talk {
                     });
                 }
             }
+            PeerMessage::HasMaps {
+                handle,
+                ordinals,
+                digest,
+            } => {
+                if let Some(track) = self.tracks.ours(handle)? {
+                    outbox.tell(Said::HasMaps {
+                        track,
+                        ordinals,
+                        digest,
+                    });
+                }
+            }
             PeerMessage::Lost { handle, ordinals } => {
                 if let Some(track) = self.tracks.ours(handle)? {
                     outbox.tell(Said::Lost { track, ordinals });

@@ -82,6 +82,13 @@ pub(crate) fn any_message() -> impl Strategy<Value = PeerMessage> {
                 digest,
             }
         }),
+        (handle(), any_ordinals(), any::<u32>()).prop_map(|(handle, ordinals, digest)| {
+            PeerMessage::HasMaps {
+                handle,
+                ordinals,
+                digest,
+            }
+        }),
         (place(), any_blocks()).prop_map(|(place, (segment_len, blocks))| {
             PeerMessage::Holds {
                 place,

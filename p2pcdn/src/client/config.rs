@@ -2,9 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use p2pcdn_manifest::IdentityConfig;
 use p2pcdn_scheduler::Policy;
 use p2pcdn_wire::{BitRate, PeerId};
+use tokio::sync::mpsc;
 
 use crate::keys::PublicKey;
 
@@ -43,6 +45,10 @@ pub struct ClientConfig {
     pub buffer_target: Duration,
     /// This viewer's id. Default: `None`, a random one, in the form of WebTorrent clients.
     pub peer: Option<PeerId>,
+    /// Gets a copy of every message as it is handed to a peer's channel: a tap for diagnosis, by
+    /// which anybody can see what leaves this machine. It costs a copy of all that is sent, and
+    /// memory for what is not read. Default: `None`.
+    pub message_log: Option<mpsc::UnboundedSender<Bytes>>,
 }
 
 impl Default for ClientConfig {
@@ -61,6 +67,7 @@ impl Default for ClientConfig {
             throughput_prior: BitRate::from_bps(4_000_000),
             buffer_target: Duration::from_secs(20),
             peer: None,
+            message_log: None,
         }
     }
 }

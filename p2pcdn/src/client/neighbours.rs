@@ -140,6 +140,10 @@ impl Driver {
 
     pub(super) fn send(&mut self, link: LinkId, channel: Channel, message: Message) {
         let now = self.now();
+        if let Some(log) = &self.config.message_log {
+            // Whoever read the log may be gone.
+            let _ = log.send(message.clone().into_bytes());
+        }
         if let Some(unsent) = self.unsent.get_mut(&link) {
             unsent.push_back((channel, message));
             if unsent.len() > MAX_UNSENT {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use p2pcdn_scheduler::Input;
 use p2pcdn_wire::{
     BLOCK_LEN, Block, Channel, GoodbyeReason, Instant, Link, LinkConfig, LinkEvent, LinkId,
-    LinkInput, LinkOutput, Payload, PeerId, RejectReason, RequestId, Said, Say, SegmentRef,
+    LinkInput, LinkOutput, OrdinalRange, Payload, PeerId, RejectReason, RequestId, Said, Say,
+    SegmentRef, TrackIndex,
 };
 
 use super::{Session, SessionEvent, SessionOutput, content::joined_tracks};
@@ -227,29 +228,35 @@ impl<S: Store> Session<S> {
                 link: id,
                 track: *track,
             }),
-            Said::Holds { segment, .. } => self.tell_maps(MapsInput::MapHeldBy {
-                link: id,
-                segment: *segment,
-            }),
+            // Whoever holds verified bytes holds the map too.
+            Said::Holds { segment, .. } => {
+                let ordinals = OrdinalRange::one(segment.ordinal);
+                self.maps_held(id, segment.track, ordinals);
+            }
             Said::Have {
                 track, ordinals, ..
-            } => {
-                let held: Vec<_> = self
-                    .wanted_maps
-                    .iter()
-                    .filter(|name| name.track == *track && ordinals.contains(name.ordinal))
-                    .copied()
-                    .collect();
-                for segment in held {
-                    self.tell_maps(MapsInput::MapHeldBy { link: id, segment });
-                }
             }
+            | Said::HasMaps {
+                track, ordinals, ..
+            } => self.maps_held(id, *track, *ordinals),
             Said::MapRequest { segment, id: full } => {
                 self.map_requested(id, *segment, *full);
             }
             _ => {}
         }
         self.tell_scheduler(Input::Peer(id, said));
+    }
+
+    fn maps_held(&mut self, link: LinkId, track: TrackIndex, ordinals: OrdinalRange) {
+        let wanted: Vec<_> = self
+            .wanted_maps
+            .iter()
+            .filter(|name| name.track == track && ordinals.contains(name.ordinal))
+            .copied()
+            .collect();
+        for segment in wanted {
+            self.tell_maps(MapsInput::MapHeldBy { link, segment });
+        }
     }
 
     fn map_requested(&mut self, id: LinkId, segment: SegmentRef, full: p2pcdn_wire::SegmentId) {
