@@ -17,8 +17,8 @@ pub(super) struct Schedule {
     started_at: Option<Instant>,
     /// The interval of the last reload: how often early news may cause one more.
     interval: Duration,
-    /// When early news last caused a reload.
-    news_at: Option<Instant>,
+    /// Up to when the reloads that early news caused have used up their share of one per interval.
+    news_paid_to: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,14 +78,15 @@ impl Schedule {
         };
     }
 
-    /// Asks for a load at once, but only once per interval.
+    /// Asks for a load at once, but only once per interval on average: news of one segment may come
+    /// a little sooner after news of the one before than the interval.
     pub(super) fn news(&mut self, now: Instant) {
-        let rested = self.news_at.is_none_or(|at| at + self.interval <= now);
-        let rested_at = self.rested_at(MIN_INTERVAL, now);
+        let may_reload = self.news_paid_to <= now + self.interval;
+        let rested_at = self.rested_at(NEWS_REST, now);
         match &mut self.state {
-            State::Due(at) if rested && *at > now && self.failures == 0 => {
+            State::Due(at) if may_reload && *at > now && self.failures == 0 => {
                 *at = rested_at.min(*at);
-                self.news_at = Some(now);
+                self.news_paid_to = self.news_paid_to.max(now) + self.interval;
             }
             State::Loading(after @ After::Reload) => *after = After::News,
             _ => {}
@@ -167,6 +168,10 @@ fn backoff(failures: u32) -> Duration {
 /// The shortest time from one load to the next: half the shortest target duration there is (1 s),
 /// and the first step of the back-off, whose fifth and last is 8 s.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The shortest time from a load to one that early news causes: less than a segment takes to reach
+/// the edges of a CDN.
+const NEWS_REST: Duration = Duration::from_millis(100);
 
 /// The longest time from one load to the next: no live stream has longer segments, and a playlist
 /// that pretends to would never be seen to end.
