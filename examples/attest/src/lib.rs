@@ -157,11 +157,13 @@ impl Work {
                     return;
                 }
             }
-            let jobs: Vec<_> = presentation
+            let mut jobs: Vec<_> = presentation
                 .tracks
                 .iter()
                 .flat_map(|track| self.new_jobs(track))
                 .collect();
+            // What viewers need first comes first in every track, not track after track.
+            jobs.sort_by_key(|(turn, _)| *turn);
             self.start(jobs);
             if changes.changed().await.is_err() {
                 return;
@@ -171,7 +173,7 @@ impl Work {
 
     /// The segments of a track that were not taken on yet, in the order in which viewers need
     /// them: the newest first of a live window, the first first on demand.
-    fn new_jobs(&mut self, track: &Track) -> Vec<Job> {
+    fn new_jobs(&mut self, track: &Track) -> Vec<(usize, Job)> {
         let Some(playlist) = &track.playlist else {
             return Vec::new();
         };
@@ -196,10 +198,10 @@ impl Work {
         if playlist.liveness == Liveness::Live {
             jobs.reverse();
         }
-        jobs
+        jobs.into_iter().enumerate().collect()
     }
 
-    fn start(&self, jobs: Vec<Job>) {
+    fn start(&self, jobs: Vec<(usize, Job)>) {
         if jobs.is_empty() {
             return;
         }
@@ -208,7 +210,7 @@ impl Work {
         tokio::spawn(async move {
             use futures_util::StreamExt as _;
             futures_util::stream::iter(jobs)
-                .for_each_concurrent(CONCURRENCY, |job| {
+                .for_each_concurrent(CONCURRENCY, |(_, job)| {
                     attest(client.clone(), signer.clone(), sidecar.clone(), job)
                 })
                 .await;

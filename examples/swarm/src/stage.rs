@@ -11,6 +11,7 @@ use crate::{
     cli::Options,
     clock::WallClock,
     http_world::HttpWorld,
+    media::SEGMENT_SECONDS,
     origin::{Origin, OriginConfig, Shape, Show},
     peer_world::PeerWorld,
     progress::with_progress,
@@ -30,6 +31,9 @@ const LEAD_TIME: Duration = Duration::from_secs(2);
 /// How long the live show has been on when the first viewer comes: longer than its window, and 0.3 s
 /// after a segment was published.
 const LIVE_FOR: Duration = Duration::from_millis(60_300);
+
+/// Seconds of the show on demand after the last one that anybody plays: more than a player's buffer.
+const VOD_TAIL: u64 = 30;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -205,12 +209,15 @@ impl Broadcast {
                 wall,
             });
         }
-        let defaults = OriginConfig::default();
+        // As long as the first viewer watches and loads ahead.
+        let watched = options.watched().as_secs() + u64::from(options.viewers);
+        let vod_len = (watched + VOD_TAIL).div_ceil(SEGMENT_SECONDS);
         let origin = Origin::start(OriginConfig {
             live_since: first_join_at.checked_sub(LIVE_FOR).unwrap_or(first_join_at),
             wall,
             shape: options.shape(),
-            ..defaults
+            vod_len,
+            ..OriginConfig::default()
         })
         .await?;
         origin.set_shape(ATTESTER, Shape::default());
