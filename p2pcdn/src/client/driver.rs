@@ -163,7 +163,7 @@ impl Driver {
                         self.is_done = true;
                     }
                 }
-                command = self.commands.recv() => match command {
+                command = self.commands.recv(), if self.closing.is_none() => match command {
                     Some(command) => self.command(command),
                     None => self.begin_close(None),
                 },
