@@ -59,13 +59,20 @@ impl Scheduler {
         });
     }
 
-    pub(crate) fn unshareable(&mut self, name: SegmentRef, private: BlockSet) {
+    pub(crate) fn unshareable(
+        &mut self,
+        name: SegmentRef,
+        segment_len: Option<u64>,
+        private: BlockSet,
+    ) {
         self.take_back(name);
         self.change_segment(name, |segment| {
             let was_completed = segment.completed;
             segment.sharing = Sharing::HttpOnly;
             segment.clear();
             segment.has_map = false;
+            // The block map's may not be that of what HTTP delivers.
+            segment.len = segment_len;
             segment.private = private;
             let is_complete = segment.missing().is_some_and(|missing| missing.is_empty());
             segment.completed = was_completed && is_complete;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use p2pcdn_metrics::HttpReason;
 use p2pcdn_wire::{
-    BLOCK_LEN, BlockRange, BlockSet, ByteRange, Instant, MAX_DURATION, Say, SegmentRef, TrackIndex,
+    BLOCK_LEN, BlockRange, BlockSet, ByteRange, Instant, SegmentRef, TrackIndex, UploadClass,
     block_count,
 };
 
 use crate::{
-    election,
     io::{Event, FetchFailure, FetchId, Growth, Output, PlaybackState},
     scheduler::Scheduler,
     segment::{Duty, Retry, Segment},
@@ -23,10 +22,10 @@ const MAX_FETCHES: usize = 4;
 /// not make all viewers ask the origin in the same instant.
 const RESCUE_JITTER: Duration = Duration::from_millis(300);
 
-/// The time in which a copy of a block becomes two, within bounds: below, scheduling delays
-/// dominate; above, a measurement went wrong.
-const MIN_GENERATION: Duration = Duration::from_millis(20);
-const MAX_GENERATION: Duration = Duration::from_millis(500);
+/// How long an attempt may bring nothing before peers are asked for what it lacks: many times the
+/// distance of two reads on the slowest line that plays anything, and a fraction of the buffer of
+/// a live viewer.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// One HTTP attempt under way.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +38,8 @@ pub(crate) struct Fetch {
     pub(crate) cursor: u64,
     /// When the response head came.
     pub(crate) answered_at: Option<Instant>,
+    /// When something last came of it, or when it began.
+    pub(crate) heard_at: Instant,
 }
 
 impl Fetch {
@@ -55,8 +56,8 @@ impl Fetch {
 
 /// One segment as the HTTP planner sees it.
 #[derive(Clone, Copy)]
-struct Candidate {
-    name: SegmentRef,
+pub(crate) struct Candidate {
+    pub(crate) name: SegmentRef,
     /// Until the playhead reaches it.
     slack: Duration,
     /// Bytes that have to come before it, were all to come over HTTP.
@@ -69,7 +70,7 @@ impl Scheduler {
     pub(crate) fn plan_http(&mut self) {
         self.stop_needless_fetches();
         self.settle();
-        self.wake_for_what_time_brings();
+        self.wake_for_the_next_segment();
         for track in self.watched_tracks() {
             for candidate in self.http_candidates(track) {
                 if self.fetches.len() >= MAX_FETCHES {
@@ -80,11 +81,11 @@ impl Scheduler {
         }
     }
 
-    /// Asks to be woken when time alone makes a difference: a segment comes within the buffer
-    /// target, or the hope for neighbours ends.
-    fn wake_for_what_time_brings(&mut self) {
-        if self.policy.peer_transfer.is_on() && self.expects_peers_until > self.now {
-            self.wake(self.expects_peers_until);
+    /// Asks to be woken when time alone brings a segment within the buffer target.
+    fn wake_for_the_next_segment(&mut self) {
+        let silences = self.fetches.iter().map(|fetch| self.falls_silent_at(fetch));
+        if let Some(at) = silences.filter(|at| *at > self.now).min() {
+            self.wake(at);
         }
         let horizon = self.clock.horizon(self.now);
         for index in self.watched_tracks() {
@@ -130,6 +131,15 @@ impl Scheduler {
         let left = fetch.covers(len);
         // An attempt that has all its bytes ends by itself.
         left.is_empty() || !segment.held().contains_all(&left)
+    }
+
+    /// Whether an attempt still brings what it was started for.
+    pub(crate) fn is_alive(&self, fetch: &Fetch) -> bool {
+        self.now < self.falls_silent_at(fetch)
+    }
+
+    fn falls_silent_at(&self, fetch: &Fetch) -> Instant {
+        fetch.heard_at + SILENCE.max(self.ttfb.p99())
     }
 
     fn http_candidates(&self, index: TrackIndex) -> Vec<Candidate> {
@@ -190,6 +200,12 @@ impl Scheduler {
             return;
         }
         self.wake_if_playing(rescue_at);
+        if !self.has_company(name.track) {
+            // Neighbours are expected, and may hold it.
+            let until = self.expects_peers_until;
+            self.wake(until);
+            return;
+        }
         self.stand_for_duty(candidate, rescue_at.saturating_duration_since(self.now));
     }
 
@@ -209,12 +225,15 @@ impl Scheduler {
         if !self.policy.peer_transfer.is_on() {
             return true;
         }
-        let has_neighbour = self
-            .neighbours
-            .values()
-            .any(|neighbour| neighbour.track(track).is_some());
         let expects_some = self.expects_peers_until > self.now;
-        !has_neighbour && (self.clock.is_waiting() || !expects_some)
+        !self.has_company(track) && (self.clock.is_waiting() || !expects_some)
+    }
+
+    /// Whether there is a neighbour that may serve the track.
+    fn has_company(&self, track: TrackIndex) -> bool {
+        self.neighbours.values().any(|neighbour| {
+            neighbour.class != UploadClass::None && neighbour.track(track).is_some()
+        })
     }
 
     /// Whether the buffer is so low that HTTP starts at once.
@@ -314,7 +333,7 @@ impl Scheduler {
     }
 
     /// Fetches everything missing of a segment, front to back. Peers may fill it from its end.
-    fn fetch_missing(&mut self, name: SegmentRef, reason: HttpReason) {
+    pub(crate) fn fetch_missing(&mut self, name: SegmentRef, reason: HttpReason) {
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
             return;
         };
@@ -385,6 +404,7 @@ impl Scheduler {
             range,
             cursor: range.start,
             answered_at: None,
+            heard_at: self.now,
         });
         self.outputs.push_back(Output::Fetch {
             fetch: id,
@@ -393,118 +413,6 @@ impl Scheduler {
             reason,
         });
         tracing::debug!(%segment, %range, reason = reason.as_str(), "fetches over HTTP");
-    }
-
-    /// Takes part in the duty election of a segment that is shared, wanted and in no hurry.
-    fn stand_for_duty(&mut self, candidate: Candidate, slack: Duration) {
-        let name = candidate.name;
-        if self.fetches.iter().any(|fetch| fetch.segment == name) {
-            return;
-        }
-        let supported_until = self.supported_until(name);
-        let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
-            return;
-        };
-        let has_map = segment.has_map;
-        let duty = match (segment.duty, supported_until) {
-            (_, Some(until)) => {
-                if let Support::Until(at) = until {
-                    self.wake(at);
-                }
-                self.set_duty(name, Duty::Supported);
-                return;
-            }
-            (open @ (Duty::Open { .. } | Duty::Reopened { .. }), None) => open,
-            (before @ (Duty::Unknown | Duty::Supported | Duty::Ours), None) => {
-                let Some(wait) = self.turn(name, slack) else {
-                    return;
-                };
-                let turn_at = self.now + wait;
-                match before {
-                    Duty::Supported => Duty::Reopened { turn_at },
-                    _ => Duty::Open { turn_at },
-                }
-            }
-        };
-        self.set_duty(name, duty);
-        let (Duty::Open { turn_at } | Duty::Reopened { turn_at }) = duty else {
-            return;
-        };
-        if turn_at > self.now {
-            self.wake(turn_at);
-            return;
-        }
-        // A segment that others fetched and could not pass on lacks its block map.
-        let reason = match duty {
-            Duty::Reopened { .. } if !has_map => HttpReason::Integrity,
-            _ => HttpReason::Duty,
-        };
-        self.set_duty(name, Duty::Ours);
-        self.fetch_missing(name, reason);
-        let intent = Say::Intent {
-            segment: name,
-            expires_after: self.intent_lifetime(slack),
-        };
-        self.tell_track(name.track, &intent);
-    }
-
-    fn set_duty(&mut self, name: SegmentRef, duty: Duty) {
-        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
-            segment.duty = duty;
-        }
-    }
-
-    /// Whether a neighbour holds, intends or delivers the segment, and until when that stands
-    /// without further news.
-    fn supported_until(&self, name: SegmentRef) -> Option<Support> {
-        let neighbours = || self.neighbours.values();
-        if neighbours().any(|neighbour| neighbour.delivers(name, self.now)) {
-            return Some(Support::Delivered);
-        }
-        neighbours()
-            .filter_map(|neighbour| neighbour.intends_until(name, self.now))
-            .max()
-            .map(Support::Until)
-    }
-
-    /// How long until our turn; `None` when it never comes.
-    fn turn(&self, name: SegmentRef, slack: Duration) -> Option<Duration> {
-        let class = self.policy.effective_class();
-        let voters = self.neighbours.values().filter(|neighbour| {
-            neighbour.watches(name.track) && neighbour.standing.is_believed(self.now)
-        });
-        let mut draws = Vec::new();
-        let mut weight = 0;
-        for neighbour in voters {
-            weight += neighbour.class.weight();
-            draws.push(neighbour.voter.draw(name, neighbour.class));
-        }
-        let known = u32::try_from(draws.len() + 1).unwrap_or(u32::MAX);
-        let viewers = self.viewers.map_or(known, |count| count.max(known));
-        let mean_weight = f64::from(weight.max(1)) / (draws.len().max(1) as f64);
-        let own = self.voter.draw(name, class);
-        let rank = election::rank(own, &draws, viewers, mean_weight)?;
-        Some(election::wait(rank, viewers, self.generation(), slack))
-    }
-
-    /// The time in which the number of copies of a block doubles: a block at a typical neighbour's
-    /// rate and one and a half round trips.
-    fn generation(&self) -> Duration {
-        let mut rtts: Vec<_> = self.neighbours.values().map(|n| n.rtt).collect();
-        let mut rates: Vec<_> = self.neighbours.values().map(|n| n.rate()).collect();
-        rtts.sort_unstable();
-        rates.sort_unstable();
-        let (Some(rtt), Some(rate)) = (rtts.get(rtts.len() / 2), rates.get(rates.len() / 2)) else {
-            return MIN_GENERATION;
-        };
-        let generation = rate.time_for(BLOCK_LEN).saturating_add(*rtt * 3 / 2);
-        generation.clamp(MIN_GENERATION, MAX_GENERATION)
-    }
-
-    /// An intent must outlive the time to first byte, but not a third of the slack.
-    fn intent_lifetime(&self, slack: Duration) -> Duration {
-        let lifetime = self.ttfb.p99().min(slack / 3) + self.generation();
-        lifetime.min(MAX_DURATION)
     }
 
     pub(crate) fn fetch_ended(&mut self, id: FetchId, result: Result<(), FetchFailure>) {
@@ -546,12 +454,4 @@ impl Scheduler {
         }
         Some(fetch)
     }
-}
-
-/// Why a viewer does not stand for duty.
-enum Support {
-    /// A neighbour has some of it already.
-    Delivered,
-    /// A neighbour fetches it, and is believed until then.
-    Until(Instant),
 }

@@ -216,6 +216,8 @@ pub enum Input {
     Unshareable {
         /// The segment.
         segment: SegmentRef,
+        /// Bytes, as far as the origin said.
+        segment_len: Option<u64>,
         /// The blocks that remain, all from HTTP.
         private: BlockSet,
     },

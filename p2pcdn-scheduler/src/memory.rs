@@ -37,10 +37,13 @@ impl Scheduler {
             total -= len;
             self.evict(name);
         }
-        // What is needed can be evicted as soon as it was played, if there is no room for it.
-        let needed = needed.filter(|_| total > self.config.memory_budget);
-        let kept = kept.map(|end| end + self.config.keep_behind);
-        let next = needed.into_iter().chain(kept).min();
+        // Without room, what is needed goes as soon as it was played.
+        let next = if total > self.config.memory_budget {
+            needed
+        } else {
+            let first = kept.into_iter().chain(needed).min();
+            first.map(|end| end + self.config.keep_behind)
+        };
         if let Some(at) = next.and_then(|next| self.clock.passes_at(next)) {
             self.wake(at);
         }
@@ -56,7 +59,7 @@ impl Scheduler {
                 let keep = segment.name.ordinal >= first_listed
                     || (role == Role::Watching && segment.end() > position)
                     || segment.is_held_in_part();
-                if !keep && segment.has_map {
+                if !keep {
                     outputs.push_back(Output::Evict {
                         segment: segment.name,
                     });

@@ -3,10 +3,10 @@
 use std::{cmp::Reverse, time::Duration};
 
 use p2pcdn_wire::{
-    BlockRange, BlockSet, Instant, LinkId, MAX_DURATION, Say, SegmentRef, TrackIndex, block_count,
+    BlockRange, BlockSet, LinkId, MAX_DURATION, Say, SegmentRef, TrackIndex, block_count,
 };
 
-use crate::{scheduler::Scheduler, segment::Segment};
+use crate::{http::Fetch, scheduler::Scheduler, segment::Segment};
 
 /// Blocks in one request: enough to make the request's own bytes vanish (0.1 %), few enough that
 /// neighbouring requests go to different peers.
@@ -44,11 +44,24 @@ impl Scheduler {
     pub(crate) fn plan_peers(&mut self) {
         self.drop_lapsed_requests();
         self.cancel_needless_requests();
-        if !self.policy.peer_transfer.is_on() {
-            return;
+        if self.policy.peer_transfer.is_on() {
+            for (_, name, slack) in self.wanted_by_priority() {
+                self.request_blocks(name, slack);
+            }
         }
-        for (_, name, slack) in self.wanted_by_priority() {
-            self.request_blocks(name, slack);
+        self.wake_for_promises();
+    }
+
+    /// Asks to be woken when the next request lapses or a neighbour may be asked again.
+    fn wake_for_promises(&mut self) {
+        let now = self.now;
+        let next = self.neighbours.values().flat_map(|neighbour| {
+            let shunned = neighbour.standing.shunned_until();
+            let lapses = neighbour.outstanding.iter().map(|out| out.lapses_at);
+            lapses.chain((shunned > now).then_some(shunned))
+        });
+        if let Some(at) = next.min() {
+            self.wake(at);
         }
     }
 
@@ -56,20 +69,12 @@ impl Scheduler {
     fn drop_lapsed_requests(&mut self) {
         let now = self.now;
         let mut lapsed = Vec::new();
-        let mut wake: Option<Instant> = None;
         for (link, neighbour) in &mut self.neighbours {
             let late = neighbour.take_lapsed(now);
             if !late.is_empty() {
                 neighbour.standing.broke_a_promise(now);
                 lapsed.extend(late.into_iter().map(|out| (*link, out)));
             }
-            let next = neighbour.outstanding.iter().map(|out| out.lapses_at).min();
-            let shunned = neighbour.standing.shunned_until();
-            let next = next.into_iter().chain((shunned > now).then_some(shunned));
-            wake = wake.into_iter().chain(next).min();
-        }
-        if let Some(at) = wake {
-            self.wake(at);
         }
         for (link, out) in lapsed {
             self.release(out.segment, &out.blocks);
@@ -84,9 +89,9 @@ impl Scheduler {
         for (link, neighbour) in &self.neighbours {
             for out in &neighbour.outstanding {
                 let needed = self.policy.peer_transfer.is_on()
-                    && self
-                        .wanted_segment(out.segment)
-                        .is_some_and(|segment| !segment.held().contains_all(&out.blocks));
+                    && self.wanted_segment(out.segment).is_some_and(|segment| {
+                        segment.is_shared() && !segment.held().contains_all(&out.blocks)
+                    });
                 if !needed {
                     needless.push((*link, out.request));
                 }
@@ -150,7 +155,7 @@ impl Scheduler {
             return;
         }
         let id = segment.id;
-        let backwards = self.fetches.iter().any(|fetch| fetch.segment == name);
+        let backwards = self.fetches_of(name).next().is_some();
         let in_order = slack < URGENT;
         let mut sources = self.sources(name, &wanted);
         let rarity = Rarity::of(&sources, &wanted);
@@ -222,7 +227,7 @@ impl Scheduler {
         ] {
             wanted.subtract(there);
         }
-        for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
+        for fetch in self.fetches_of(name) {
             // HTTP goes front to back; peers come to meet it from the end, but only where the
             // player is waiting.
             let mut covered = fetch.covers(len);
@@ -238,6 +243,12 @@ impl Scheduler {
             wanted = wanted.iter().take(room as usize).collect();
         }
         wanted
+    }
+
+    /// The attempts that are bringing a segment over HTTP; one that has fallen silent is not.
+    fn fetches_of(&self, name: SegmentRef) -> impl Iterator<Item = &Fetch> {
+        let fetches = self.fetches.iter();
+        fetches.filter(move |fetch| fetch.segment == name && self.is_alive(fetch))
     }
 
     fn is_hurrying(&self, segment: &Segment) -> bool {

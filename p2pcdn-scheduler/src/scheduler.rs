@@ -148,19 +148,26 @@ impl Scheduler {
             } => self.peer_caught(link, segment, block),
             Input::Cleared { segment } => self.cleared(segment),
             Input::TrackReset { track } => self.reset_track(track),
-            Input::Unshareable { segment, private } => self.unshareable(segment, private),
+            Input::Unshareable {
+                segment,
+                segment_len,
+                private,
+            } => self.unshareable(segment, segment_len, private),
             Input::OriginAnswered { fetch, ttfb } => {
                 self.ttfb.record(ttfb);
                 let now = self.now;
                 let fetch = self.fetches.iter_mut().find(|own| Some(own.id) == fetch);
                 if let Some(fetch) = fetch {
                     fetch.answered_at = Some(now);
+                    fetch.heard_at = now;
                 }
             }
             Input::FetchProgressed { fetch, offset } => {
+                let now = self.now;
                 let fetch = self.fetches.iter_mut().find(|own| own.id == fetch);
                 if let Some(fetch) = fetch {
                     fetch.cursor = fetch.cursor.max(offset);
+                    fetch.heard_at = now;
                 }
             }
             Input::FetchEnded { fetch, result } => self.fetch_ended(fetch, result),

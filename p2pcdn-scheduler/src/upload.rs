@@ -117,6 +117,7 @@ impl Scheduler {
         }
         let range = request.blocks;
         if range.is_empty()
+            || !segment.is_shared()
             || !(range.start..range.end).all(|block| segment.verified.contains(block))
         {
             return Err(RejectReason::Absent);
@@ -165,7 +166,9 @@ impl Scheduler {
                 let held = self
                     .track(upload.segment.track)
                     .and_then(|track| track.get(upload.segment))
-                    .is_some_and(|segment| segment.verified.contains(upload.blocks.start));
+                    .is_some_and(|segment| {
+                        segment.is_shared() && segment.verified.contains(upload.blocks.start)
+                    });
                 let reason = if !self.policy.may_upload() {
                     RejectReason::Policy
                 } else if !held {

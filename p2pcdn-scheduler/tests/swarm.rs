@@ -3,7 +3,10 @@
 mod support;
 
 use p2pcdn_metrics::HttpReason;
-use support::{Manner, Setting, World};
+use support::{
+    setting::{Manner, Setting},
+    world::World,
+};
 
 fn show(world: &World) -> String {
     let viewers: Vec<_> = world
@@ -18,30 +21,44 @@ fn show(world: &World) -> String {
     )
 }
 
-/// Segments from here on are played more than ten seconds after the last viewer joined.
-fn steady(setting: &Setting) -> u64 {
-    let last_join = 20.0 + setting.join_every * setting.viewers as f64;
-    ((last_join + 10.0) / 2.0) as u64
+/// The first segment that is played more than ten seconds after the last viewer joined, 20 s after
+/// the epoch at the earliest, with one viewer a second.
+fn steady(viewers: usize) -> u64 {
+    (20 + viewers as u64 + 10) / 2
+}
+
+fn a_live_swarm_of(viewers: usize, least: f64) {
+    let world = World::new(Setting {
+        viewers,
+        ..Setting::default()
+    })
+    .run();
+    let efficiency = world.peer_efficiency(steady(viewers));
+    println!("{viewers}: {efficiency:.3} {}", show(&world));
+    assert!(efficiency >= least, "{efficiency} {}", show(&world));
+    assert_eq!(world.stalls(), 0, "{}", show(&world));
+}
+
+// The bound is one copy over HTTP: 1 - 1/n.
+
+#[test]
+fn two_live_viewers_share_all_but_one_copy() {
+    a_live_swarm_of(2, 0.49);
 }
 
 #[test]
-fn small_live_swarms_come_close_to_one_copy_a_segment() {
-    for (viewers, least) in [(2, 0.47), (3, 0.63), (6, 0.79), (20, 0.90)] {
-        let setting = Setting {
-            viewers,
-            ..Setting::default()
-        };
-        let from = steady(&setting);
-        let world = World::new(setting).run();
-        let efficiency = world.peer_efficiency(from);
-        println!("{viewers}: {efficiency:.3} {}", show(&world));
-        assert!(
-            efficiency >= least,
-            "{viewers}: {efficiency} {}",
-            show(&world)
-        );
-        assert_eq!(world.stalls(), 0, "{}", show(&world));
-    }
+fn three_live_viewers_share_all_but_one_copy() {
+    a_live_swarm_of(3, 0.65);
+}
+
+#[test]
+fn six_live_viewers_share_all_but_one_copy() {
+    a_live_swarm_of(6, 0.82);
+}
+
+#[test]
+fn twenty_live_viewers_share_all_but_one_copy() {
+    a_live_swarm_of(20, 0.94);
 }
 
 #[test]
