@@ -58,7 +58,8 @@ pub enum Standing {
     Granted,
     /// It has not been asked for a minute.
     Stale,
-    /// It refused a manifest or two segments, and nothing succeeded since.
+    /// It refused a manifest or two segments, and no request of that kind succeeded since: where
+    /// manifests are open and segments are not, each reload would let the viewer in again.
     Refused,
 }
 
@@ -69,14 +70,15 @@ pub enum Standing {
 ///  Pending ------------------------------> Granted <--------------> Stale
 ///                                            | ^        any grant
 ///     manifest or two segments refused       | |
-///                                            v | the next grant
+///                                            v | the next grant of that kind
 ///                                          Refused
 /// ```
 #[derive(Clone, Debug)]
 pub struct Authorisation {
     manifest_granted: bool,
     segment_granted: bool,
-    is_refused: bool,
+    manifest_refused: bool,
+    segments_refused: bool,
     granted_at: Instant,
     refused_segment: Option<(SegmentRef, Instant)>,
     /// No renewal before this.
@@ -90,7 +92,8 @@ impl Authorisation {
         Self {
             manifest_granted: false,
             segment_granted: false,
-            is_refused: false,
+            manifest_refused: false,
+            segments_refused: false,
             granted_at: now,
             refused_segment: None,
             renew_not_before: now,
@@ -100,21 +103,23 @@ impl Authorisation {
     /// Takes note of an answer.
     pub fn answered(&mut self, subject: Subject, answer: Answer, now: Instant) {
         match (answer, subject) {
-            (Answer::Granted, subject) => {
-                match subject {
-                    Subject::Manifest => self.manifest_granted = true,
-                    Subject::Segment(_) => self.segment_granted = true,
-                }
-                self.is_refused = false;
+            (Answer::Granted, Subject::Manifest) => {
+                self.manifest_granted = true;
+                self.manifest_refused = false;
+                self.granted_at = now;
+            }
+            (Answer::Granted, Subject::Segment(_)) => {
+                self.segment_granted = true;
+                self.segments_refused = false;
                 self.refused_segment = None;
                 self.granted_at = now;
             }
-            (Answer::Refused, Subject::Manifest) => self.is_refused = true,
+            (Answer::Refused, Subject::Manifest) => self.manifest_refused = true,
             (Answer::Refused, Subject::Segment(segment)) => {
                 let is_second = self.refused_segment.is_some_and(|(other, at)| {
                     other != segment && now.saturating_duration_since(at) <= REFUSAL_WINDOW
                 });
-                self.is_refused |= is_second;
+                self.segments_refused |= is_second;
                 self.refused_segment = Some((segment, now));
             }
             (Answer::Other, _) => {}
@@ -124,7 +129,7 @@ impl Authorisation {
     /// Where the viewer stands.
     #[must_use]
     pub fn standing(&self, now: Instant) -> Standing {
-        if self.is_refused {
+        if self.manifest_refused || self.segments_refused {
             Standing::Refused
         } else if !(self.manifest_granted && self.segment_granted) {
             Standing::Pending

@@ -146,12 +146,14 @@ impl Held {
             change.corrupt.push((from, block));
             return;
         }
-        if matches!(self.truth, Truth::Map(_)) {
-            if self.http.agrees_with(block, &bytes) {
-                change.waste_http_len += self.http.forget_pieces(block);
-            } else {
-                self.contradict(Mismatch::Block(block), change);
-            }
+        if self.http_is_truth() {
+            change.waste_peer_len += len;
+            return;
+        }
+        if self.http.agrees_with(block, &bytes) {
+            change.waste_http_len += self.http.forget_pieces(block);
+        } else {
+            self.contradict(Mismatch::Block(block), change);
         }
         self.verify(block, bytes, change);
         change.matched.push((from, block));

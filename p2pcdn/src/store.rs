@@ -151,4 +151,7 @@ pub enum Mismatch {
         /// Bytes, by the later one.
         later_len: u64,
     },
+    /// The origin has another version by now: what was held of the one before was dropped. Never
+    /// told by a [`Store`], which cannot see versions.
+    Version,
 }

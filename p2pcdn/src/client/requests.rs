@@ -212,6 +212,12 @@ impl Driver {
             SessionEvent::SegmentProgressed { segment }
             | SessionEvent::SegmentCompleted { segment } => self.feed(*segment),
             SessionEvent::FetchFailed { segment, error } => self.fetch_failed(*segment, error),
+            SessionEvent::Unlisted { segment } => {
+                let waits = |waiter: &Waiter| waiter.segment == *segment;
+                for waiter in self.waiters.extract_if(.., |waiter| waits(waiter)) {
+                    waiter.fail(ClientError::Unlisted);
+                }
+            }
             SessionEvent::Mismatched { segment, .. } => {
                 let begun = |waiter: &Waiter| waiter.segment == *segment && waiter.reply.is_none();
                 for waiter in self.waiters.extract_if(.., |waiter| begun(waiter)) {

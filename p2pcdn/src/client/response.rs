@@ -179,6 +179,9 @@ pub enum ClientError {
     /// The playhead passed the segment before it was there.
     #[error("the playhead moved past the segment")]
     Passed,
+    /// The segment left the manifest before it was there.
+    #[error("the manifest no longer lists the segment")]
+    Unlisted,
     /// The origin's bytes changed while they were being played; asking again gives one version.
     #[error("the content changed on the way")]
     ContentChanged,

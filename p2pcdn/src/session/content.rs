@@ -1,6 +1,6 @@
 //! Tracks, segments and block maps of a session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use p2pcdn_manifest::{Liveness, Playlist, Presentation, Segment};
@@ -8,7 +8,7 @@ use p2pcdn_metrics::Waste;
 use p2pcdn_scheduler::{Growth, Input, Listed, Sharing};
 use p2pcdn_wire::{
     BLOCK_LEN, BitRate, BlockSet, ByteRange, LinkId, MAX_TRACKS, MapData, Payload, Role, Say,
-    SegmentId, SegmentRef, TrackId, TrackIndex,
+    SegmentId, SegmentRef, TrackId, TrackIndex, block_count,
 };
 
 use super::{Session, SessionEvent};
@@ -21,6 +21,11 @@ use crate::{
 /// Block maps that came before their segment was listed: each takes at most one message, so 1 MiB
 /// at the worst.
 const MAX_EARLY_MAPS: usize = 16;
+
+/// How much sooner than a segment its block map is wanted: a map takes a few round trips, and what
+/// comes before it cannot be announced. Players report every few seconds, and the horizon moves on
+/// in between.
+const MAPS_AHEAD: Duration = Duration::from_secs(10);
 
 /// One track of the presentation, as the session numbers it.
 #[derive(Clone, Debug)]
@@ -188,7 +193,7 @@ impl<S: Store> Session<S> {
             return;
         }
         let from = self.playback.position;
-        let to = from + self.playback.buffer_target;
+        let to = from + self.playback.buffer_target + MAPS_AHEAD;
         let mut wanted = Vec::new();
         for track in &self.tracks {
             let Some(playlist) = track.playlist.as_ref() else {
@@ -209,6 +214,9 @@ impl<S: Store> Session<S> {
         }
         for segment in wanted {
             self.wanted_maps.insert(segment);
+            if self.store.map(segment).is_some() {
+                continue;
+            }
             self.tell_maps(MapsInput::SegmentWanted(segment));
             let holders: Vec<_> = self.scheduler.map_holders(segment).collect();
             for link in holders {
@@ -312,9 +320,12 @@ impl<S: Store> Session<S> {
 
     fn mismatched(&mut self, segment: SegmentRef, mismatch: Mismatch) {
         tracing::warn!(%segment, ?mismatch, "the origin contradicts the block map or itself");
-        if !matches!(mismatch, Mismatch::HttpLen { .. }) && !self.store.is_complete(segment) {
-            let private = self.store.playable_blocks(segment);
-            self.tell_scheduler(Input::Unshareable { segment, private });
+        let verified = self.store.verified_blocks(segment).len();
+        let len = self.store.segment_len(segment);
+        // What the map confirms as a whole stays: HTTP cannot be right about it any more.
+        let is_verified = len.is_some_and(|len| verified == block_count(len));
+        if !matches!(mismatch, Mismatch::HttpLen { .. }) && !is_verified {
+            self.forbid_sharing(segment);
         }
         self.event(SessionEvent::Mismatched { segment, mismatch });
     }
@@ -327,9 +338,12 @@ impl<S: Store> Session<S> {
             .filter(|track| track.playlist.is_some())
             .max_by_key(|track| track.role)?;
         let playlist = track.playlist.as_ref()?;
+        let is_shared =
+            |segment: &&Arc<Segment>| segment.sharing == p2pcdn_manifest::Sharing::Shared;
         let segment = playlist
             .segment_at(self.playback.position)
-            .or_else(|| playlist.segments.last())?;
+            .filter(is_shared)
+            .or_else(|| playlist.segments.iter().rfind(is_shared))?;
         let fetch = Fetch::new(FetchPlan {
             url: segment.url.to_string(),
             resource: segment.range,
@@ -349,6 +363,8 @@ impl<S: Store> Session<S> {
 
 impl EarlyMaps {
     fn keep(&mut self, segment: SegmentRef, link: LinkId, encoded: Bytes) {
+        self.0
+            .retain(|(name, from, _)| (*name, *from) != (segment, link));
         if self.0.len() == MAX_EARLY_MAPS {
             self.0.remove(0);
         }

@@ -13,7 +13,7 @@ use crate::{
     authorisation::{Answer, Subject},
     fetch::{Fetch, FetchError, FetchPlan, Retry},
     http_response::ResponseHead,
-    store::{Source, Store},
+    store::{Mismatch, Source, Store},
 };
 
 /// One HTTP attempt under way.
@@ -35,19 +35,20 @@ impl<S: Store> Session<S> {
         let Some((url, resource)) = self.resource(segment) else {
             let result = Err(FetchFailure::NotFound);
             self.tell_scheduler(Input::FetchEnded { fetch: id, result });
+            self.event(SessionEvent::Unlisted { segment });
             return;
         };
         let is_to_the_end = self
             .store
             .segment_len(segment)
             .map_or(range.end == u64::MAX, |len| range.end >= len);
-        let is_partial = range.start > 0 || !is_to_the_end;
-        let validator = self.validators.get(&segment).filter(|_| is_partial);
+        let is_whole = self.wholes.contains(&segment) || (range.start == 0 && is_to_the_end);
+        let validator = self.validators.get(&segment).filter(|_| !is_whole);
         let fetch = Fetch::new(FetchPlan {
             url,
             resource,
-            start: range.start,
-            end: (!is_to_the_end).then_some(range.end),
+            start: if is_whole { 0 } else { range.start },
+            end: (!is_whole && !is_to_the_end).then_some(range.end),
             validator: validator.cloned(),
         });
         let request = fetch.request();
@@ -68,7 +69,18 @@ impl<S: Store> Session<S> {
             return;
         };
         let segment = attempt.segment;
-        let result = attempt.fetch.handle_head(head);
+        let mut result = attempt.fetch.handle_head(head);
+        // An attempt at the whole, or one beside another, asked for no version in particular.
+        let found = result
+            .as_ref()
+            .ok()
+            .and_then(|head| head.validator.as_ref());
+        let known = self.validators.get(&segment);
+        if let (Some(known), Some(found)) = (known, found)
+            && known.contradicts(found)
+        {
+            result = Err(FetchError::ContentChanged);
+        }
         let fetch = Some(id);
         self.tell_scheduler(Input::OriginAnswered { fetch, ttfb });
         let answer = Answer::from_status(head.status);
@@ -100,11 +112,16 @@ impl<S: Store> Session<S> {
         self.apply(segment, &change);
     }
 
-    /// The origin marks the segment as private: what came from peers so far was theirs to give,
-    /// but nothing is passed on.
-    fn forbid_sharing(&mut self, segment: SegmentRef) {
+    /// Peers have no more part in this segment. What came from them so far was theirs to give, as
+    /// far as the store still plays it.
+    pub(super) fn forbid_sharing(&mut self, segment: SegmentRef) {
         let private = self.store.playable_blocks(segment);
-        self.tell_scheduler(Input::Unshareable { segment, private });
+        let segment_len = self.store.segment_len(segment);
+        self.tell_scheduler(Input::Unshareable {
+            segment,
+            segment_len,
+            private,
+        });
     }
 
     pub(super) fn fetch_received(&mut self, id: FetchId, bytes: Bytes) {
@@ -155,8 +172,13 @@ impl<S: Store> Session<S> {
         };
         let segment = attempt.segment;
         tracing::debug!(%segment, %error, "an HTTP attempt failed");
-        if error.retry() == Retry::Restart {
-            self.restart(segment);
+        match error.retry() {
+            Retry::Restart if error == FetchError::ContentChanged => self.restart(segment),
+            // The origin cannot do ranges; what it sent before is as good as ever.
+            Retry::Restart => {
+                self.wholes.insert(segment);
+            }
+            Retry::Resume | Retry::Never => {}
         }
         let result = Err(failure(&error));
         self.tell_scheduler(Input::FetchEnded { fetch: id, result });
@@ -166,10 +188,10 @@ impl<S: Store> Session<S> {
             .push_back(SessionOutput::CancelFetch { fetch: id });
     }
 
-    /// What came over HTTP is of two versions, or the origin cannot do ranges: the whole segment
-    /// has to come in one piece.
+    /// What came over HTTP is of a version that is gone: it has to come again, in one piece.
     fn restart(&mut self, segment: SegmentRef) {
         let map = self.store.map(segment);
+        let had_some = !self.store.playable(segment, 0).is_empty();
         self.store.remove(segment);
         self.validators.remove(&segment);
         self.tell_scheduler(Input::Cleared { segment });
@@ -193,6 +215,10 @@ impl<S: Store> Session<S> {
             let result = Err(FetchFailure::Transient);
             self.tell_scheduler(Input::FetchEnded { fetch, result });
             self.outputs.push_back(SessionOutput::CancelFetch { fetch });
+        }
+        if had_some {
+            let mismatch = Mismatch::Version;
+            self.event(SessionEvent::Mismatched { segment, mismatch });
         }
     }
 }

@@ -231,6 +231,11 @@ pub enum SessionEvent {
         /// Why.
         error: FetchError,
     },
+    /// A segment has to come over HTTP, but the manifest no longer says where it is.
+    Unlisted {
+        /// The segment.
+        segment: SegmentRef,
+    },
     /// Bytes over HTTP contradict the block map or each other. What was played of the segment so
     /// far may be of another version than what follows.
     Mismatched {

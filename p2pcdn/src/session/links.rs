@@ -1,6 +1,6 @@
 //! The links of a session.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use p2pcdn_scheduler::Input;
@@ -16,9 +16,13 @@ use crate::{
     store::{Source, Store},
 };
 
-/// Block maps handed to one neighbour that are remembered, so that it is not sent one twice: more
-/// than a live window has.
+/// Block maps handed to one neighbour that are remembered, so that it cannot have one sent again
+/// and again: more than a live window has.
 const MAX_MAPS_GIVEN: usize = 256;
+
+/// A neighbour that asks for a map again after this time has dropped it in between, as after a
+/// seek back.
+const MAP_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub(super) struct SessionLink {
     /// What the transport last said that it takes; the scheduler hears of it once the hello is
     /// read.
     credit: u64,
-    maps_given: BTreeSet<SegmentRef>,
+    maps_given: BTreeMap<SegmentRef, Instant>,
 }
 
 impl SessionLink {
@@ -40,12 +44,17 @@ impl SessionLink {
         self.peer
     }
 
-    /// Whether the map was not given yet; it counts as given from now on.
-    fn may_have_map(&mut self, segment: SegmentRef) -> bool {
+    /// Whether the map was not given a moment ago; if so it counts as given now.
+    fn may_have_map(&mut self, segment: SegmentRef, now: Instant) -> bool {
+        let given_at = self.maps_given.get(&segment);
+        if given_at.is_some_and(|at| now < *at + MAP_AGAIN_AFTER) {
+            return false;
+        }
         if self.maps_given.len() == MAX_MAPS_GIVEN {
             self.maps_given.pop_first();
         }
-        self.maps_given.insert(segment)
+        self.maps_given.insert(segment, now);
+        true
     }
 }
 
@@ -54,6 +63,9 @@ impl<S: Store> Session<S> {
         if !self.transfer.is_on() {
             self.outputs
                 .push_back(SessionOutput::CloseLink { link: id });
+            return;
+        }
+        if self.links.contains_key(&id) {
             return;
         }
         let config = LinkConfig {
@@ -65,7 +77,7 @@ impl<S: Store> Session<S> {
             link: Link::new(config, self.now),
             peer: None,
             credit: 0,
-            maps_given: BTreeSet::new(),
+            maps_given: BTreeMap::new(),
         };
         self.links.insert(id, state);
         self.tell_link(id, LinkInput::Opened);
@@ -74,8 +86,13 @@ impl<S: Store> Session<S> {
     pub(super) fn receive(&mut self, id: LinkId, channel: Channel, message: Bytes) {
         let len = message.len() as u64;
         let content = self.tell_link(id, LinkInput::Received { channel, message });
-        self.delivery
-            .add_control_received(len.saturating_sub(content));
+        match (channel, content) {
+            // Blocks that nobody asked for, or that come after the goodbye.
+            (Channel::Data, 0) => self.delivery.add_waste(p2pcdn_metrics::Waste::Late, len),
+            _ => self
+                .delivery
+                .add_control_received(len.saturating_sub(content)),
+        }
     }
 
     pub(super) fn say(&mut self, id: LinkId, say: Say) {
@@ -205,6 +222,8 @@ impl<S: Store> Session<S> {
         self.tell_scheduler(Input::LinkReady { link: id, peer });
         self.tell_scheduler(Input::Credit { link: id, bytes });
         self.event(SessionEvent::PeerReady { link: id, peer });
+        // It may have changed since our hello left.
+        self.say(id, Say::Class(self.policy.effective_class()));
     }
 
     pub(super) fn forget_link(&mut self, id: LinkId, reason: Option<GoodbyeReason>) {
@@ -252,6 +271,7 @@ impl<S: Store> Session<S> {
             .wanted_maps
             .iter()
             .filter(|name| name.track == track && ordinals.contains(name.ordinal))
+            .filter(|name| self.store.map(**name).is_none())
             .copied()
             .collect();
         for segment in wanted {
@@ -260,11 +280,14 @@ impl<S: Store> Session<S> {
     }
 
     fn map_requested(&mut self, id: LinkId, segment: SegmentRef, full: p2pcdn_wire::SegmentId) {
-        let is_ours = self.segment_id(segment) == Some(full);
+        // A segment that has left the manifest's window is known by its tag alone; the map itself
+        // says which one it is.
+        let is_other = self.segment_id(segment).is_some_and(|own| own != full);
+        let now = self.now;
         let Some(state) = self.links.get_mut(&id) else {
             return;
         };
-        if is_ours && self.store.map(segment).is_some() && state.may_have_map(segment) {
+        if !is_other && self.store.map(segment).is_some() && state.may_have_map(segment, now) {
             self.hand_on_map(id, segment);
         }
     }

@@ -63,6 +63,8 @@ pub struct Session<S> {
     banned: BTreeSet<PeerId>,
     fetches: BTreeMap<FetchId, Attempt>,
     validators: BTreeMap<SegmentRef, Validator>,
+    /// Segments of which the origin does not serve ranges.
+    wholes: BTreeSet<SegmentRef>,
     wanted_maps: BTreeSet<SegmentRef>,
     early_maps: EarlyMaps,
     delivery: Delivery,
@@ -107,6 +109,7 @@ impl<S: Store> Session<S> {
             banned: BTreeSet::new(),
             fetches: BTreeMap::new(),
             validators: BTreeMap::new(),
+            wholes: BTreeSet::new(),
             wanted_maps: BTreeSet::new(),
             early_maps: EarlyMaps::default(),
             delivery: Delivery::default(),
@@ -128,6 +131,7 @@ impl<S: Store> Session<S> {
                 self.playback_changed(playback, latency);
             }
             SessionInput::PolicyChanged(policy) => {
+                self.review_standing();
                 self.policy = policy;
                 self.tell_policy();
             }
@@ -378,6 +382,7 @@ impl<S: Store> Session<S> {
     fn evict(&mut self, segment: SegmentRef) {
         self.store.remove(segment);
         self.validators.remove(&segment);
+        self.wholes.remove(&segment);
         if self.wanted_maps.remove(&segment) {
             self.tell_maps(MapsInput::SegmentGone(segment));
         }

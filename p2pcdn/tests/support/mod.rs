@@ -18,15 +18,18 @@ use p2pcdn::{
     manifest::{self, Presentation, Refresh},
     scheduler::{FetchId, Policy},
     wire::{
-        Channel, Instant, LinkId, MediaTime, PeerId, PeerMessage, Role, Seed, SegmentId,
+        Channel, Handle, Instant, LinkId, MediaTime, PeerId, PeerMessage, Role, Seed, SegmentId,
         SegmentRef, SwarmId, TrackId,
     },
 };
 
 pub(crate) use self::{
     origin::{Answer, Asked, Rule, Stream, What, content},
-    player::{Player, PlayerState},
+    player::Player,
 };
+
+/// When every world begins.
+pub(crate) const START: Duration = Duration::from_secs(1000);
 
 /// One way, on every wire.
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
@@ -40,6 +43,7 @@ pub(crate) enum Fate {
     Arrives,
     Lost,
     Doubled,
+    Delayed(Duration),
     Becomes(Bytes),
 }
 
@@ -64,7 +68,7 @@ impl Sent {
 /// One step of a session's life, for replay.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Input(SessionInput),
+    Input(Box<SessionInput>),
     Timeout,
 }
 
@@ -84,8 +88,8 @@ pub(crate) struct Node {
     pub(crate) steps: Vec<(Instant, Step)>,
     /// Attempts under way.
     pub(crate) fetches: BTreeSet<FetchId>,
-    /// The version of each segment that the origin gave this viewer last.
-    pub(crate) versions: BTreeMap<u64, u64>,
+    /// What the origin gave this viewer as the bytes of each segment.
+    pub(crate) given: BTreeMap<u64, Vec<Bytes>>,
     /// How long it takes to read and sign a new segment; `None`: it signs nothing.
     sign_after: Option<Duration>,
     signed: BTreeSet<SegmentId>,
@@ -121,7 +125,9 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) sent: Vec<Sent>,
-    /// Maps that the sidecar has.
+    /// Whether messages, inputs and outputs are kept for the test to look at.
+    pub(crate) keeps_logs: bool,
+    /// Whether the sidecar has maps.
     pub(crate) sidecar: bool,
     /// Whether viewers that join the swarm are connected to all others there.
     pub(crate) connects: bool,
@@ -136,7 +142,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(stream: Stream) -> Self {
-        let now = Instant::from_epoch(Duration::from_secs(1000));
+        let now = Instant::from_epoch(START);
         Self {
             now,
             stream,
@@ -146,6 +152,7 @@ impl World {
             nodes: Vec::new(),
             asked: Vec::new(),
             sent: Vec::new(),
+            keeps_logs: true,
             sidecar: false,
             connects: true,
             uplink: None,
@@ -175,9 +182,9 @@ impl World {
         self.add(Some(player), None, change)
     }
 
-    /// Reads and signs each segment half a second after it is listed, and pushes the maps.
+    /// Reads and signs each segment as soon as it is listed, and pushes the maps.
     pub(crate) fn publisher(&mut self) -> usize {
-        self.publisher_after(Duration::from_millis(500))
+        self.publisher_after(Duration::from_millis(50))
     }
 
     pub(crate) fn publisher_after(&mut self, delay: Duration) -> usize {
@@ -193,7 +200,7 @@ impl World {
         change: impl FnOnce(&mut SessionConfig),
     ) -> usize {
         let index = self.nodes.len();
-        let byte = u8::try_from(index + 1).unwrap();
+        let byte = u8::try_from(index + 1).expect("few nodes");
         let peer = PeerId::new([byte; 20]);
         let mut config = SessionConfig::new(self.swarm, peer);
         change(&mut config);
@@ -212,7 +219,7 @@ impl World {
             outputs: Vec::new(),
             steps: Vec::new(),
             fetches: BTreeSet::new(),
-            versions: BTreeMap::new(),
+            given: BTreeMap::new(),
             sign_after,
             signed: BTreeSet::new(),
             wakeups: 0,
@@ -286,7 +293,9 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[index];
         node.wakeups += 1;
-        node.steps.push((now, Step::Timeout));
+        if self.keeps_logs {
+            node.steps.push((now, Step::Timeout));
+        }
         node.session.handle_timeout(now);
         self.drain(index);
     }
@@ -358,7 +367,10 @@ impl World {
 
     pub(crate) fn tell(&mut self, index: usize, input: SessionInput) {
         let node = &mut self.nodes[index];
-        node.steps.push((self.now, Step::Input(input.clone())));
+        if self.keeps_logs {
+            node.steps
+                .push((self.now, Step::Input(Box::new(input.clone()))));
+        }
         node.session.handle_input(input, self.now);
         self.drain(index);
     }
@@ -422,20 +434,35 @@ impl World {
             .collect()
     }
 
+    /// The number that a node gave its track in its hellos.
+    pub(crate) fn handle(&self, from: usize) -> Handle {
+        let sent = self.sent.iter().filter(|sent| sent.from == from);
+        let handle = sent
+            .filter_map(Sent::message)
+            .find_map(|message| match message {
+                PeerMessage::Hello(hello) => hello.tracks.first().map(|track| track.handle),
+                _ => None,
+            });
+        handle.expect("it said hello")
+    }
+
     /// What can be played is what the origin gave this viewer, or what the publisher signed.
     pub(crate) fn check_bytes(&self, index: usize, segment: SegmentRef) {
         let node = &self.nodes[index];
         let ordinal = segment.ordinal + self.first_number;
         let playable = node.session.store().playable(segment, 0).concat();
-        let version = node.versions.get(&ordinal).copied().unwrap_or(0);
-        let is_of = |version| content(ordinal, version).starts_with(&playable);
+        let is_given = |given: &Bytes| given.starts_with(&playable);
         assert!(
-            is_of(0) || is_of(version),
+            is_given(&content(ordinal, 0))
+                || node
+                    .given
+                    .get(&ordinal)
+                    .is_some_and(|given| given.iter().any(is_given)),
             "node {index} would play wrong bytes of {segment}"
         );
         let store = node.session.store();
         for block in store.verified_blocks(segment).iter() {
-            let at = usize::try_from(block).unwrap() * 16_384;
+            let at = usize::try_from(block).expect("32 bits") * 16_384;
             let bytes = store.read(segment, block).expect("it is verified");
             assert!(
                 content(ordinal, 0)[at..].starts_with(&bytes),
@@ -466,7 +493,7 @@ pub(crate) fn new_session(
         keys: vec![origin::publisher_key().public_key()],
         ..MemoryStoreConfig::default()
     });
-    let seed = Seed([u8::try_from(index).unwrap(); 32]);
+    let seed = Seed([u8::try_from(index).expect("few nodes"); 32]);
     Session::new(config.clone(), store, seed, now)
 }
 

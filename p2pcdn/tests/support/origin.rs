@@ -1,6 +1,6 @@
 //! The HTTP origin of a test world: playlists made from the clock, segments made from a generator.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use p2pcdn::{
@@ -95,8 +95,15 @@ pub(crate) fn publisher_key() -> SigningKey {
 
 /// The bytes of a segment: 3 to 6 blocks.
 pub(crate) fn content(ordinal: u64, version: u64) -> Bytes {
+    static MADE: Mutex<BTreeMap<(u64, u64), Bytes>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().expect("nobody panics while holding it");
+    let make = || generate(ordinal, version);
+    made.entry((ordinal, version)).or_insert_with(make).clone()
+}
+
+fn generate(ordinal: u64, version: u64) -> Bytes {
     let mut pcg = Pcg::new(mix(ordinal ^ mix(version)));
-    let len = 40_000 + usize::try_from(ordinal % 7).unwrap() * 8_000;
+    let len = 40_000 + usize::try_from(ordinal % 7).expect("below 7") * 8_000;
     (0..len.div_ceil(4))
         .flat_map(|_| pcg.next_u32().to_be_bytes())
         .take(len)

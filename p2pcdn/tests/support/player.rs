@@ -17,8 +17,6 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// How often it reports without being asked.
 const REPORT: u32 = 10;
 
-pub(crate) use p2pcdn::scheduler::PlaybackState as PlayerState;
-
 pub(crate) struct Player {
     pub(crate) state: PlaybackState,
     pub(crate) position: MediaTime,

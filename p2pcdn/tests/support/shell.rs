@@ -22,7 +22,9 @@ const PIECE_LEN: usize = 8 << 10;
 impl World {
     pub(super) fn drain(&mut self, index: usize) {
         while let Some(output) = self.nodes[index].session.poll_output() {
-            self.nodes[index].outputs.push((self.now, output.clone()));
+            if self.keeps_logs {
+                self.nodes[index].outputs.push((self.now, output.clone()));
+            }
             self.carry_out(index, output);
         }
         let node = &mut self.nodes[index];
@@ -67,7 +69,9 @@ impl World {
                     | SessionEvent::Mismatched { segment, .. } => Some(*segment),
                     _ => None,
                 };
-                self.nodes[index].events.push((self.now, event));
+                if self.keeps_logs {
+                    self.nodes[index].events.push((self.now, event));
+                }
                 if let Some(segment) = segment {
                     self.check_bytes(index, segment);
                 }
@@ -109,14 +113,17 @@ impl World {
             bytes: message.into_bytes(),
         };
         let fate = (self.tamper)(&sent);
-        let (bytes, times) = match fate {
-            Fate::Arrives => (sent.bytes.clone(), 1),
-            Fate::Lost => return,
-            Fate::Doubled => (sent.bytes.clone(), 2),
-            Fate::Becomes(bytes) => (bytes, 1),
+        let (bytes, times, late) = match fate {
+            Fate::Arrives => (sent.bytes.clone(), 1, Duration::ZERO),
+            Fate::Lost => (sent.bytes.clone(), 0, Duration::ZERO),
+            Fate::Doubled => (sent.bytes.clone(), 2, Duration::ZERO),
+            Fate::Delayed(late) => (sent.bytes.clone(), 1, late),
+            Fate::Becomes(bytes) => (bytes, 1, Duration::ZERO),
         };
-        self.sent.push(sent);
-        let delay = self.delay(from, len);
+        if self.keeps_logs {
+            self.sent.push(sent);
+        }
+        let delay = self.delay(from, len) + late;
         for copy in 0..times {
             let len = if copy == 0 && channel == Channel::Data {
                 len
@@ -126,7 +133,8 @@ impl World {
             let event = Event::Delivered(to, its_link, channel, bytes.clone(), len);
             self.schedule(delay, event);
         }
-        if channel == Channel::Data
+        if times > 0
+            && channel == Channel::Data
             && let Some(wire) = self.nodes[from].links.get_mut(&link)
         {
             wire.in_flight += len;
@@ -166,7 +174,9 @@ impl World {
         };
         let mut answer = Answer::default();
         (self.rule)(&asked, &mut answer);
-        self.asked.push(asked);
+        if self.keeps_logs {
+            self.asked.push(asked);
+        }
         answer
     }
 
@@ -176,9 +186,11 @@ impl World {
         let answer = self.ask(index, What::Segment(ordinal), &request);
         let mut resource = content(ordinal, answer.version).to_vec();
         resource.extend((0..answer.longer).map(|_| 7));
-        let (head, mut body) = respond(&answer, &request, &Bytes::from(resource));
+        let resource = Bytes::from(resource);
+        let (head, mut body) = respond(&answer, &request, &resource);
         if (200..300).contains(&head.status) {
-            self.nodes[index].versions.insert(ordinal, answer.version);
+            let given = self.nodes[index].given.entry(ordinal).or_default();
+            given.push(resource);
         }
         let result = match answer.breaks_after {
             Some(len) if len < body.len() => {
@@ -285,7 +297,7 @@ impl World {
 /// What an HTTP server sends.
 fn respond(answer: &Answer, request: &FetchRequest, resource: &Bytes) -> (ResponseHead, Bytes) {
     let len = resource.len();
-    let etag = format!("\"v{}\"", answer.version);
+    let etag = format!("\"v{}-{}\"", answer.version, answer.longer);
     let mut head = ResponseHead {
         status: answer.status,
         cache_control: answer.cache_control.map(str::to_owned),
@@ -301,8 +313,10 @@ fn respond(answer: &Answer, request: &FetchRequest, resource: &Bytes) -> (Respon
         head.content_length = answer.has_length.then_some(len as u64);
         return (head, resource.clone());
     };
-    let start = usize::try_from(start).unwrap() + usize::from(answer.shifts_range);
-    let end = end.map_or(len, |end| usize::try_from(end).unwrap().min(len));
+    let start = usize::try_from(start).expect("a short segment") + usize::from(answer.shifts_range);
+    let end = end.map_or(len, |end| {
+        usize::try_from(end).expect("a short segment").min(len)
+    });
     if start >= end {
         head.status = 416;
         head.content_range = Some(format!("bytes */{len}"));
