@@ -5,12 +5,21 @@ use std::time::Duration;
 use p2pcdn_metrics::HttpReason;
 use p2pcdn_wire::{BLOCK_LEN, Instant, MAX_DURATION, Say, SegmentRef};
 
-use crate::{election, http::Candidate, scheduler::Scheduler, segment::Duty};
+use crate::{
+    election,
+    http::Candidate,
+    scheduler::{Scheduler, earliest},
+    segment::{Duty, Promise},
+};
 
 /// The time in which a copy of a block becomes two, within bounds: below, scheduling delays
 /// dominate; above, a measurement went wrong.
 const MIN_GENERATION: Duration = Duration::from_millis(20);
 const MAX_GENERATION: Duration = Duration::from_millis(500);
+
+/// How long an intent is renewed while the block map is missing: a publisher reads and signs a
+/// segment in less, and half of the slack at 6 s behind live is left.
+const MAX_PROMISE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
     /// Takes part in the duty election of a segment that is shared, wanted and in no hurry.
@@ -59,11 +68,52 @@ impl Scheduler {
         };
         self.set_duty(name, Duty::Ours);
         self.fetch_missing(name, reason);
+        let lifetime = self.intent_lifetime(slack);
+        let until = self.now + MAX_PROMISE;
+        self.promise(name, lifetime, until);
+    }
+
+    /// Tells the neighbours that we fetch a segment, and again before that expires.
+    fn promise(&mut self, name: SegmentRef, lifetime: Duration, until: Instant) {
+        let promise = Promise {
+            lifetime,
+            renew_at: self.now + lifetime / 2,
+            until,
+        };
+        self.wake(promise.renew_at);
+        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
+            segment.promise = Some(promise);
+        }
         let intent = Say::Intent {
             segment: name,
-            expires_after: self.intent_lifetime(slack),
+            expires_after: lifetime,
         };
         self.tell_track(name.track, &intent);
+    }
+
+    /// Renews the intents of which neighbours see nothing yet. Blocks renew an intent by
+    /// themselves, but they cannot be announced before the block map is there.
+    pub(crate) fn plan_promises(&mut self) {
+        let mut due = Vec::new();
+        let mut wake = None;
+        for segment in self.tracks.iter_mut().flat_map(|track| &mut track.segments) {
+            let Some(promise) = segment.promise else {
+                continue;
+            };
+            let is_kept = segment.has_map && !segment.verified.is_empty();
+            if is_kept || segment.duty != Duty::Ours || promise.until <= self.now {
+                segment.promise = None;
+            } else if promise.renew_at > self.now {
+                wake = earliest(wake, Some(promise.renew_at));
+            } else if !segment.private.is_empty() {
+                // An attempt of which nothing came renews nothing.
+                due.push((segment.name, promise));
+            }
+        }
+        wake.into_iter().for_each(|at| self.wake(at));
+        for (name, promise) in due {
+            self.promise(name, promise.lifetime, promise.until);
+        }
     }
 
     pub(crate) fn set_duty(&mut self, name: SegmentRef, duty: Duty) {

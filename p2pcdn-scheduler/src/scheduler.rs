@@ -225,6 +225,7 @@ impl Scheduler {
         }
         self.plan_http();
         self.plan_peers();
+        self.plan_promises();
         self.plan_announcements();
         self.plan_uploads();
         self.plan_memory();

@@ -30,6 +30,8 @@ pub(crate) struct Segment {
     /// Asked of peers and still expected.
     pub(crate) requested: BlockSet,
     pub(crate) duty: Duty,
+    /// The intent that neighbours were told, while it is renewed.
+    pub(crate) promise: Option<Promise>,
     pub(crate) retry: Retry,
     pub(crate) announced: Announced,
     pub(crate) completed: bool,
@@ -48,6 +50,16 @@ pub(crate) enum Duty {
     Supported,
     /// We told our neighbours that we fetch it.
     Ours,
+}
+
+/// An intent that stands although neighbours cannot be told of blocks, because the block map is not
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) lifetime: Duration,
+    pub(crate) renew_at: Instant,
+    /// Not renewed from then on: a map that takes longer may never come.
+    pub(crate) until: Instant,
 }
 
 /// After failed HTTP attempts.
@@ -95,6 +107,7 @@ impl Segment {
             quarantined: BlockSet::new(),
             requested: BlockSet::new(),
             duty: Duty::Unknown,
+            promise: None,
             retry: Retry::default(),
             announced: Announced::default(),
             completed: false,
@@ -156,6 +169,7 @@ impl Segment {
         self.quarantined.clear();
         self.completed = false;
         self.announced = Announced::default();
+        self.promise = None;
         self.duty = Duty::Unknown;
     }
 
@@ -278,11 +292,19 @@ impl Track {
         self.segments.get(at).map(|segment| segment.start)
     }
 
-    /// How long `segment` probably is, in bytes.
+    /// How long `segment` probably is, in bytes: as the newest one whose length is known, else as
+    /// the declared bandwidth has it.
     pub(crate) fn expected_len(&self, segment: &Segment) -> u64 {
         segment.len.unwrap_or_else(|| {
-            let bitrate = self.bitrate.unwrap_or(BITRATE_PRIOR);
+            let newest = self.segments.iter().rev().take(LEN_SAMPLES);
+            let known = newest
+                .filter(|one| !one.duration.is_zero())
+                .find_map(|one| Some(BitRate::from_transfer(one.len?, one.duration)));
+            let bitrate = known.or(self.bitrate).unwrap_or(BITRATE_PRIOR);
             bitrate.bytes_in(segment.duration)
         })
     }
 }
+
+/// Segments that are looked at for a length: the live window of most streams.
+const LEN_SAMPLES: usize = 16;

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use p2pcdn_metrics::HttpReason;
 use support::{
     setting::{Manner, Setting},
@@ -171,4 +173,18 @@ fn a_slow_origin_is_no_worse_for_waiting() {
     for (one, other) in alone.viewers.iter().zip(&together.viewers) {
         assert!(other.stalled <= one.stalled, "{}", show(&together));
     }
+}
+
+#[test]
+fn a_publisher_that_takes_its_time_to_sign_costs_nothing() {
+    let setting = Setting {
+        maps_after: Some(Duration::from_millis(900)),
+        ..Setting::default()
+    };
+    let from = steady(setting.viewers);
+    let world = World::new(setting).run();
+    let efficiency = world.peer_efficiency(from);
+    println!("slow publisher {efficiency:.3} {}", show(&world));
+    assert!(efficiency >= 0.80, "{efficiency} {}", show(&world));
+    assert_eq!(world.stalls(), 0, "{}", show(&world));
 }

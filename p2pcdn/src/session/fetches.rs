@@ -22,6 +22,8 @@ pub(super) struct Attempt {
     segment: SegmentRef,
     reason: HttpReason,
     fetch: Fetch,
+    /// The origin sends the whole resource although a range was asked for.
+    range_ignored: bool,
 }
 
 impl<S: Store> Session<S> {
@@ -58,6 +60,7 @@ impl<S: Store> Session<S> {
                 segment,
                 reason,
                 fetch,
+                range_ignored: false,
             },
         );
         self.outputs
@@ -70,6 +73,7 @@ impl<S: Store> Session<S> {
         };
         let segment = attempt.segment;
         let mut result = attempt.fetch.handle_head(head);
+        attempt.range_ignored = result.as_ref().is_ok_and(|head| head.range_ignored);
         // An attempt at the whole, or one beside another, asked for no version in particular.
         let found = result
             .as_ref()
@@ -133,6 +137,7 @@ impl<S: Store> Session<S> {
         let Some((offset, bytes)) = attempt.fetch.handle_body(bytes) else {
             return;
         };
+        let attempt_is_over = attempt.range_ignored && attempt.fetch.is_done();
         let len = bytes.len() as u64;
         let change = self.store.write(segment, offset, bytes, Source::Http);
         self.tell_scheduler(Input::FetchProgressed {
@@ -142,6 +147,12 @@ impl<S: Store> Session<S> {
         let useful = len.saturating_sub(change.waste_http_len);
         self.count_source(segment, Source::Http, useful);
         self.apply(segment, &change);
+        if attempt_is_over {
+            // The rest of the resource is of no use.
+            self.fetch_ended(id, Ok(()));
+            self.outputs
+                .push_back(SessionOutput::CancelFetch { fetch: id });
+        }
     }
 
     pub(super) fn fetch_ended(&mut self, id: FetchId, result: Result<(), HttpError>) {

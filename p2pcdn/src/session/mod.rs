@@ -32,6 +32,9 @@ use crate::{
 /// Peers remembered for having sent wrong bytes; a viewer meets few of them.
 const MAX_BANNED: usize = 256;
 
+/// How much later than the one before a player's report may be sent than told.
+const REPORT_JITTER: Duration = Duration::from_millis(100);
+
 /// Segments whose sources are remembered: two hours of 2 s segments.
 const MAX_SOURCES: usize = 3_600;
 
@@ -70,6 +73,8 @@ pub struct Session<S> {
     delivery: Delivery,
     sources: BTreeMap<SegmentRef, SegmentSources>,
     player: p2pcdn_metrics::Playback,
+    /// When the player last reported.
+    played_at: Instant,
     outputs: VecDeque<SessionOutput>,
     is_dirty: bool,
 }
@@ -115,6 +120,7 @@ impl<S: Store> Session<S> {
             delivery: Delivery::default(),
             sources: BTreeMap::new(),
             player: p2pcdn_metrics::Playback::new(now),
+            played_at: now,
             outputs: VecDeque::new(),
             is_dirty: false,
             config,
@@ -392,7 +398,13 @@ impl<S: Store> Session<S> {
         let before = std::mem::replace(&mut self.playback, playback);
         let now = self.now;
         let was_playing = before.state == PlaybackState::Playing;
-        let moved = playback.position.saturating_duration_since(before.position);
+        // A seek moves the playhead too, but nothing is played on the way.
+        let passed = now.saturating_duration_since(self.played_at) + REPORT_JITTER;
+        self.played_at = now;
+        let moved = playback
+            .position
+            .saturating_duration_since(before.position)
+            .min(passed);
         if was_playing && playback.state != PlaybackState::Starting && !moved.is_zero() {
             let duration = moved;
             let played = PlaybackInput::Played { duration, latency };
