@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use p2pcdn::{Standing, Statistics};
-use p2pcdn_example_swarm::{Failure, Fault, Kind, LocalTracker, Origin, Target, Viewers};
 use p2pcdn_example_attest::Attester;
-use p2pcdn_example_swarm::ViewerRecord;
+use p2pcdn_example_swarm::{
+    Failure, Fault, Kind, LocalTracker, Origin, Target, ViewerRecord, Viewers,
+};
 use tokio::task::JoinHandle;
 
 use crate::support::{
@@ -18,7 +19,8 @@ struct Stage {
     crowd: Arc<Crowd>,
     together: JoinHandle<Vec<ViewerRecord>>,
     door: Doorman,
-    _parts: (LocalTracker, Attester),
+    tracker: LocalTracker,
+    _attester: Attester,
 }
 
 impl Stage {
@@ -35,7 +37,8 @@ impl Stage {
             crowd,
             together,
             door,
-            _parts: (tracker, attester),
+            tracker,
+            _attester: attester,
         }
     }
 
@@ -45,8 +48,12 @@ impl Stage {
 
     fn answers(&self, part: &str, status: u16) -> usize {
         let requests = self.origin.requests();
-        let viewers = requests.iter().filter(|one| one.viewer.starts_with("viewer"));
-        viewers.filter(|one| one.target.contains(part) && one.status == status).count()
+        let viewers = requests
+            .iter()
+            .filter(|one| one.viewer.starts_with("viewer"));
+        viewers
+            .filter(|one| one.target.contains(part) && one.status == status)
+            .count()
     }
 }
 
@@ -74,7 +81,7 @@ async fn nobody_looks_for_peers_before_the_origin_has_delivered_manifest_and_med
     let raw = RawPeer::join(
         Conduct::Observes,
         scene.foreseen(&stage.origin),
-        stage._parts.0.url(),
+        stage.tracker.url(),
     );
     stage.wait_for("everybody is there", |_| true).await;
     wait_until("everybody was refused some media", async || {
@@ -82,7 +89,10 @@ async fn nobody_looks_for_peers_before_the_origin_has_delivered_manifest_and_med
     })
     .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(stage.answers("playlist", 200) >= 3, "manifests are delivered");
+    assert!(
+        stage.answers("playlist", 200) >= 3,
+        "manifests are delivered"
+    );
     let is_pending = |one: &Statistics| one.standing == Standing::Pending && one.peer_count == 0;
     assert!(stage.crowd.all(3, is_pending).await);
     assert_eq!(stage.door.opened_count(), 0, "nobody was at the tracker");
@@ -90,7 +100,9 @@ async fn nobody_looks_for_peers_before_the_origin_has_delivered_manifest_and_med
     assert!(raw.account().met.is_disjoint(&viewers));
 
     stage.origin.set_faults(Viewers::Others, Vec::new());
-    stage.wait_for("everybody is among peers", is_among_peers).await;
+    stage
+        .wait_for("everybody is among peers", is_among_peers)
+        .await;
     assert!(stage.door.opened_count() >= 3);
     for record in stage.together.await.unwrap() {
         assert_eq!(record.corrupt, 0);
@@ -101,8 +113,12 @@ async fn nobody_looks_for_peers_before_the_origin_has_delivered_manifest_and_med
 async fn who_is_refused_media_leaves_the_peers_until_it_is_granted_again() {
     let scene = Scene::lasting(20);
     let stage = Stage::new(&scene, Vec::new()).await;
-    stage.wait_for("everybody is among peers", is_among_peers).await;
-    stage.origin.set_faults(Viewers::Others, refuse(Kind::Media, 403));
+    stage
+        .wait_for("everybody is among peers", is_among_peers)
+        .await;
+    stage
+        .origin
+        .set_faults(Viewers::Others, refuse(Kind::Media, 403));
     stage.wait_for("everybody left", is_refused).await;
     let at_the_tracker = stage.door.opened_count();
     let reloads = stage.answers("playlist", 200);
@@ -110,11 +126,16 @@ async fn who_is_refused_media_leaves_the_peers_until_it_is_granted_again() {
         stage.answers("playlist", 200) >= reloads + 6
     })
     .await;
-    assert!(stage.crowd.all(3, is_refused).await, "which changes nothing");
+    assert!(
+        stage.crowd.all(3, is_refused).await,
+        "which changes nothing"
+    );
     assert_eq!(stage.door.opened_count(), at_the_tracker);
 
     stage.origin.set_faults(Viewers::Others, Vec::new());
-    stage.wait_for("everybody is among peers again", is_among_peers).await;
+    stage
+        .wait_for("everybody is among peers again", is_among_peers)
+        .await;
     for record in stage.together.await.unwrap() {
         assert_eq!(record.corrupt, 0);
     }
@@ -124,11 +145,17 @@ async fn who_is_refused_media_leaves_the_peers_until_it_is_granted_again() {
 async fn who_is_refused_the_manifest_leaves_the_peers_until_it_is_granted_again() {
     let scene = Scene::lasting(14);
     let stage = Stage::new(&scene, Vec::new()).await;
-    stage.wait_for("everybody is among peers", is_among_peers).await;
-    stage.origin.set_faults(Viewers::Others, refuse(Kind::Manifest, 401));
+    stage
+        .wait_for("everybody is among peers", is_among_peers)
+        .await;
+    stage
+        .origin
+        .set_faults(Viewers::Others, refuse(Kind::Manifest, 401));
     stage.wait_for("everybody left", is_refused).await;
     stage.origin.set_faults(Viewers::Others, Vec::new());
-    stage.wait_for("everybody is among peers again", is_among_peers).await;
+    stage
+        .wait_for("everybody is among peers again", is_among_peers)
+        .await;
     stage.together.abort();
 }
 
@@ -141,7 +168,9 @@ async fn one_refused_segment_is_an_error_of_that_segment_only() {
         let faults = vec![fault("seg-000030", Failure::Status(403), Some(1))];
         stage.origin.set_faults(Viewers::One(viewer), faults);
     }
-    stage.wait_for("everybody is among peers", is_among_peers).await;
+    stage
+        .wait_for("everybody is among peers", is_among_peers)
+        .await;
     let mut together = stage.together;
     let records = loop {
         tokio::select! {
@@ -160,6 +189,10 @@ async fn one_refused_segment_is_an_error_of_that_segment_only() {
     assert!(!refused.is_empty() && refused.iter().all(|one| one.target.contains("seg-000030")));
     for record in records {
         assert_eq!((record.corrupt, record.skips), (0, 0));
-        assert!(record.stalled < Duration::from_secs(1), "{:?}", record.stalled);
+        assert!(
+            record.stalled < Duration::from_secs(1),
+            "{:?}",
+            record.stalled
+        );
     }
 }

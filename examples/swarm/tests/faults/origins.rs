@@ -8,7 +8,7 @@ use p2pcdn::{
     scheduler::{Playback, PlaybackState},
     wire::MediaTime,
 };
-use p2pcdn_example_swarm::{Failure, Fault, LocalTracker, Origin, ViewerRecord, Viewers};
+use p2pcdn_example_swarm::{Failure, Fault, LocalTracker, Origin, Show, ViewerRecord, Viewers};
 use tokio::time::timeout;
 
 use crate::support::{Scene, assert_not_worse, client_config, exempt, fault, peer_bytes};
@@ -47,7 +47,10 @@ impl Watched {
     /// Viewer 1, whom the origin fails for good, is helped by the others.
     fn assert_one_is_helped(&self) {
         let [helped, helpless] = [&self.hybrid, &self.control].map(|records| records[1].played);
-        assert!(helped > helpless + Duration::from_secs(2), "{helped:?}, {helpless:?}");
+        assert!(
+            helped > helpless + Duration::from_secs(2),
+            "{helped:?}, {helpless:?}"
+        );
     }
 }
 
@@ -87,13 +90,17 @@ async fn an_origin_that_refuses_ranges_delivers_whole_segments() {
     ];
     let watched = watch_through(faults.clone(), faults).await;
     let refused = watched.origin.requests();
-    let refused = refused.iter().filter(|one| one.range.is_some() && one.status == 200);
+    let refused = refused
+        .iter()
+        .filter(|one| one.range.is_some() && one.status == 200);
     assert!(refused.count() > 0, "a range was asked for");
 }
 
 /// A viewer by itself.
 async fn lone(scene: &Scene, origin: &Origin) -> Client {
-    Client::open(&scene.url(origin), ClientConfig::default()).await.unwrap()
+    Client::open(&scene.url(origin), ClientConfig::default())
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,23 +116,45 @@ async fn what_the_origin_refuses_for_good_is_a_typed_error_at_once() {
         answer.expect("an answer").expect_err("no segment")
     };
     let error = ask(404, 26).await;
-    assert_eq!(error, ClientError::Origin(FetchError::NotFound { status: 404 }));
+    assert_eq!(
+        error,
+        ClientError::Origin(FetchError::NotFound { status: 404 })
+    );
     assert_eq!(error.to_string(), "the origin does not have it, status 404");
     let error = ask(403, 27).await;
-    assert_eq!(error, ClientError::Origin(FetchError::Unauthorised { status: 403 }));
-    assert_eq!(error.to_string(), "the origin refuses access with status 403");
+    assert_eq!(
+        error,
+        ClientError::Origin(FetchError::Unauthorised { status: 403 })
+    );
+    assert_eq!(
+        error.to_string(),
+        "the origin refuses access with status 403"
+    );
 
-    origin.set_faults(Viewers::Others, vec![fault("playlist", Failure::Status(404), None)]);
+    origin.set_faults(
+        Viewers::Others,
+        vec![fault("playlist", Failure::Status(404), None)],
+    );
     let url = scene.url(&origin);
-    let error = Client::open(&url, ClientConfig::default()).await.unwrap_err();
+    let error = Client::open(&url, ClientConfig::default())
+        .await
+        .unwrap_err();
     let reason = LoadFailure::Status(404);
-    assert_eq!(error, ClientError::Manifest { url: url.clone(), reason });
+    assert_eq!(
+        error,
+        ClientError::Manifest {
+            url: url.clone(),
+            reason
+        }
+    );
     assert_eq!(error.to_string(), format!("{url}: HTTP status 404"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_origin_may_yet_deliver_is_tried_until_it_comes_or_is_passed() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
+    // On demand, where nothing leaves the playlist meanwhile.
+    scene.show = Show::Vod;
     let origin = scene.origin().await;
     for failure in [
         Failure::Status(500),
@@ -134,16 +163,31 @@ async fn what_the_origin_may_yet_deliver_is_tried_until_it_comes_or_is_passed() 
     ] {
         origin.set_faults(Viewers::Others, vec![fault("seg-", failure, Some(2))]);
         let client = lone(&scene, &origin).await;
-        let request = Request::get(scene.segment_url(&origin, 28));
-        let body = async { client.fetch(request).await?.bytes().await };
-        let body = timeout(Duration::from_secs(60), body).await.expect("an answer");
-        assert!(body.unwrap() == scene.rendition.segment(28), "after {failure:?}");
+        let request = Request::get(scene.segment_url(&origin, 26));
+        let body = async {
+            let response = client.fetch(request).await?;
+            assert_eq!(response.status, 200);
+            response.bytes().await
+        };
+        let body = timeout(Duration::from_secs(60), body)
+            .await
+            .expect("an answer");
+        let (body, right) = (body.unwrap(), scene.rendition.segment(26));
+        assert!(
+            body == right,
+            "{} of {} bytes after {failure:?}",
+            body.len(),
+            right.len()
+        );
     }
 
-    origin.set_faults(Viewers::Others, vec![fault("seg-", Failure::Status(503), None)]);
+    origin.set_faults(
+        Viewers::Others,
+        vec![fault("seg-", Failure::Status(503), None)],
+    );
     let client = lone(&scene, &origin).await;
     let track = client.presentation().tracks[0].clone();
-    let segment = track.playlist.unwrap().segment(28).unwrap().clone();
+    let segment = track.playlist.unwrap().segment(26).unwrap().clone();
     let asked = tokio::spawn({
         let client = client.clone();
         async move { client.fetch(Request::get(&*segment.url)).await.map(|_| ()) }
@@ -159,6 +203,29 @@ async fn what_the_origin_may_yet_deliver_is_tried_until_it_comes_or_is_passed() 
     .await;
     let after = MediaTime::ZERO + Duration::from_secs(3_600);
     client.set_playback(playback(after), None).await.unwrap();
-    let answer = timeout(Duration::from_secs(10), asked).await.expect("an answer");
+    let answer = timeout(Duration::from_secs(10), asked)
+        .await
+        .expect("an answer");
     assert_eq!(answer.unwrap(), Err(ClientError::Passed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_leaves_the_playlist_before_it_came_is_a_typed_error() {
+    let scene = Scene::new();
+    let origin = scene.origin().await;
+    let client = lone(&scene, &origin).await;
+    // The oldest one: listed for two seconds more, at most.
+    let playlist = client.presentation().tracks[0].playlist.clone().unwrap();
+    let oldest = playlist.media_sequence;
+    let faults = vec![fault("seg-", Failure::Status(503), None)];
+    origin.set_faults(Viewers::Others, faults);
+    let request = Request::get(scene.segment_url(&origin, oldest));
+    let answer = timeout(Duration::from_secs(30), client.fetch(request.clone())).await;
+    let error = answer.expect("an answer").expect_err("no segment");
+    assert_eq!(error, ClientError::Unlisted);
+
+    // Asked for once more it is like anything else at the origin.
+    origin.set_faults(Viewers::Others, Vec::new());
+    let body = client.fetch(request).await.unwrap().bytes().await.unwrap();
+    assert!(body == scene.rendition.segment(oldest));
 }

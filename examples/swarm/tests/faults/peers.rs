@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use p2pcdn::wire::GoodbyeReason;
-use p2pcdn_example_swarm::{
-    LocalTracker, PeerSource, Player, PlayerConfig, ViewerRecord,
-};
+use p2pcdn_example_swarm::{LocalTracker, PeerSource, Player, PlayerConfig, ViewerRecord};
 use tokio::time::Instant;
 
 use crate::support::{
@@ -32,7 +30,10 @@ async fn a_peer_that_announces_and_never_delivers_costs_no_stall() {
     let (hybrid, raw) = watch_with(Conduct::Silent).await;
     let account = raw.account();
     assert_eq!(account.met.len(), 4, "the viewers and the attester");
-    assert!(account.asked_count > 0, "it was asked for what it announced");
+    assert!(
+        account.asked_count > 0,
+        "it was asked for what it announced"
+    );
     assert!(peer_bytes(&hybrid) > 0, "the others share");
 }
 
@@ -41,7 +42,10 @@ async fn a_peer_that_sends_wrong_bytes_is_caught_and_sent_away() {
     let (hybrid, raw) = watch_with(Conduct::WrongBytes).await;
     assert!(raw.account().sent_blocks > 0);
     assert!(raw.was_sent_away_for(GoodbyeReason::Corruption));
-    let corrupt: u64 = hybrid.iter().map(|one| one.delivery.waste_bytes.corrupt).sum();
+    let corrupt: u64 = hybrid
+        .iter()
+        .map(|one| one.delivery.waste_bytes.corrupt)
+        .sum();
     assert!(corrupt > 0, "somebody got wrong bytes");
     assert!(peer_bytes(&hybrid) > 0, "the others share");
 }
@@ -59,12 +63,21 @@ async fn a_peer_that_vanishes_in_the_middle_of_a_transfer_costs_no_stall() {
     let account = raw.account();
     assert!(account.is_gone && account.sent_blocks == 5);
     let right = 5 * p2pcdn::wire::BLOCK_LEN;
-    assert!(peer_bytes(&hybrid) > right, "its blocks and those of others");
+    assert!(
+        peer_bytes(&hybrid) > right,
+        "its blocks and those of others"
+    );
 }
 
 #[test]
 fn a_viewer_killed_while_it_serves_costs_nobody_a_stall() {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let (stage, home) = (runtime(), runtime());
     let handle = home.handle().clone();
     stage.block_on(async move {
@@ -88,14 +101,21 @@ fn a_viewer_killed_while_it_serves_costs_nobody_a_stall() {
         let victim = opened.await.unwrap();
         let all_met = || crowd.all(3, |one| one.peer_count >= 4);
         wait_until("everybody has met", all_met).await;
-        let before = victim.statistics().await.unwrap().snapshot.delivery.upload_bytes;
+        let before = victim
+            .statistics()
+            .await
+            .unwrap()
+            .snapshot
+            .delivery
+            .upload_bytes;
         let serves = || async {
             let delivery = victim.statistics().await.unwrap().snapshot.delivery;
             delivery.upload_bytes > before
         };
         wait_until("the victim serves", serves).await;
         home.shutdown_background();
-        assert!(victim.statistics().await.is_err());
+        let is_dead = || async { victim.statistics().await.is_err() };
+        wait_until("the victim is dead", is_dead).await;
         let noticed = || crowd.all(3, |one| one.peer_count == 3);
         wait_until("the others notice", noticed).await;
 

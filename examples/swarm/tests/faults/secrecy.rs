@@ -30,7 +30,12 @@ const SECRETS: [&[u8]; 13] = [
 /// The first secret in `message`, raw or in hexadecimal digits.
 fn secret_in(message: &[u8]) -> Option<&'static [u8]> {
     let has = |part: &[u8]| message.windows(part.len()).any(|window| window == part);
-    let hex = |secret: &[u8]| secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |secret: &[u8]| {
+        secret
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     SECRETS
         .into_iter()
         .find(|secret| has(secret) || has(hex(secret).as_bytes()))
@@ -46,7 +51,10 @@ async fn no_message_to_a_peer_holds_a_token_a_key_a_header_or_a_line_of_a_playli
     let observer = RawPeer::join(Conduct::Observes, scene.foreseen(&origin), tracker.url());
     let (log, mut logged) = mpsc::unbounded_channel();
     let mut config = client_config(tracker.url(), key);
-    let cookie = ("cookie".to_owned(), b"session=a-viewers-own-cookie".to_vec());
+    let cookie = (
+        "cookie".to_owned(),
+        b"session=a-viewers-own-cookie".to_vec(),
+    );
     config.headers.push(cookie);
     config.message_log = Some(log);
     let (crowd, together) = scene.watch_together(&origin, config);
@@ -58,7 +66,11 @@ async fn no_message_to_a_peer_holds_a_token_a_key_a_header_or_a_line_of_a_playli
     while let Some(message) = logged.recv().await {
         sent.push(message);
     }
-    assert!(records.iter().all(|one| one.corrupt == 0 && one.played.as_secs() > 5));
+    assert!(
+        records
+            .iter()
+            .all(|one| one.corrupt == 0 && one.played.as_secs() > 5)
+    );
     assert!(peer_bytes(&records) > 0, "they share what is encrypted");
     let served = origin.served();
     let had_key = records.iter().all(|one| served[&one.name].key_bytes == 16);
@@ -76,14 +88,25 @@ async fn no_message_to_a_peer_holds_a_token_a_key_a_header_or_a_line_of_a_playli
         assert!(!from_viewer || in_log.contains(message));
     }
 
-    for message in sent.iter().chain(observed.iter().map(|(_, message)| message)) {
+    for message in sent
+        .iter()
+        .chain(observed.iter().map(|(_, message)| message))
+    {
         let secret = secret_in(message).map(String::from_utf8_lossy);
-        assert_eq!(secret, None, "in {:?}", PeerMessage::decode(message.clone()));
+        assert_eq!(
+            secret,
+            None,
+            "in {:?}",
+            PeerMessage::decode(message.clone())
+        );
     }
     for secret in SECRETS {
         let longest = sent.iter().max_by_key(|one| one.len()).unwrap();
         let planted = [longest, secret, b"\n"].concat();
-        assert!(secret_in(&planted).is_some(), "the search finds what is there");
+        assert!(
+            secret_in(&planted).is_some(),
+            "the search finds what is there"
+        );
     }
 }
 
@@ -99,6 +122,9 @@ fn assert_is_complete(sent: &[Bytes], viewers: &BTreeSet<PeerId>) {
         }
     }
     assert_eq!(greeted, *viewers);
-    println!("{} messages, {blocks} blocks, {maps} block maps", sent.len());
+    println!(
+        "{} messages, {blocks} blocks, {maps} block maps",
+        sent.len()
+    );
     assert!(blocks > 20 && maps > 0);
 }

@@ -44,7 +44,13 @@ async fn a_tracker_that_comes_back_is_found_again_and_its_absence_parts_nobody()
     wait_until("they go on sharing without a tracker", shared).await;
     let segment = scene.segment_url(&origin, 28);
     let request = p2pcdn::Request::get(segment);
-    latecomer.fetch(request).await.unwrap().bytes().await.unwrap();
+    latecomer
+        .fetch(request)
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
     let statistics = latecomer.statistics().await.unwrap();
     assert_eq!(statistics.peer_count, 0, "nobody tells it of peers");
 

@@ -26,7 +26,10 @@ impl Doorman {
     pub(crate) async fn in_front_of(tracker: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
-        let inside = tracker.trim_start_matches("ws://").trim_end_matches('/').to_owned();
+        let inside = tracker
+            .trim_start_matches("ws://")
+            .trim_end_matches('/')
+            .to_owned();
         let opened_count = Arc::new(AtomicUsize::new(0));
         let count = opened_count.clone();
         let task = tokio::spawn(async move {

@@ -31,10 +31,11 @@ impl Foreseen {
             body: text().into(),
         };
         refresh.handle_input(loaded, now);
-        let updated = std::iter::from_fn(|| refresh.poll_output()).find_map(|output| match output {
-            Output::Updated(presentation) => Some(presentation),
-            _ => None,
-        });
+        let updated =
+            std::iter::from_fn(|| refresh.poll_output()).find_map(|output| match output {
+                Output::Updated(presentation) => Some(presentation),
+                _ => None,
+            });
         let presentation = updated.expect("the text is a playlist");
         let track = &presentation.tracks[0];
         let playlist = track.playlist.as_ref().expect("it is the manifest itself");
@@ -52,7 +53,9 @@ impl Foreseen {
     pub(crate) fn published(&self, now: Instant) -> impl Iterator<Item = (u64, SegmentId)> {
         let running = now.saturating_duration_since(self.live_since);
         let listed = running.as_secs() / SEGMENT_SECONDS;
-        self.ids.range(..listed).map(|(ordinal, id)| (*ordinal, *id))
+        self.ids
+            .range(..listed)
+            .map(|(ordinal, id)| (*ordinal, *id))
     }
 
     pub(crate) fn bytes(&self, ordinal: u64) -> Bytes {
@@ -66,7 +69,10 @@ fn text() -> String {
          #EXT-X-MEDIA-SEQUENCE:{FIRST}\n#EXT-X-MAP:URI=\"init.mp4\"\n"
     );
     for sequence in FIRST..END {
-        let _ = writeln!(text, "#EXTINF:{SEGMENT_SECONDS}.000,\nseg-{sequence:06}.m4s");
+        let _ = writeln!(
+            text,
+            "#EXTINF:{SEGMENT_SECONDS}.000,\nseg-{sequence:06}.m4s"
+        );
     }
     text
 }

@@ -138,7 +138,8 @@ pub(crate) fn exempt(origin: &Origin, name: &str) {
 
 /// Whether those with peers watched as well as those without, and the right bytes.
 pub(crate) fn assert_not_worse(hybrid: &[ViewerRecord], control: &[ViewerRecord]) {
-    let stalled = |records: &[ViewerRecord]| records.iter().map(|one| one.stalled).sum::<Duration>();
+    let stalled =
+        |records: &[ViewerRecord]| records.iter().map(|one| one.stalled).sum::<Duration>();
     let played = |records: &[ViewerRecord]| records.iter().map(|one| one.played).sum::<Duration>();
     for (name, records) in [("with peers", hybrid), ("HTTP alone", control)] {
         let (stalled, played) = (stalled(records), played(records));
