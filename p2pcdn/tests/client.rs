@@ -206,18 +206,22 @@ async fn a_segment_of_the_rendition_that_was_left_is_still_delivered() {
         (LOW, vod(&["low0.ts", "low1.ts"])),
         (HIGH, vod(&["high0.ts", "high1.ts"])),
         ("https://cdn.example/low0.ts", Resource::Silent),
-        (
-            "https://cdn.example/high1.ts",
-            Resource::Whole(media(2)),
-        ),
+        ("https://cdn.example/high1.ts", Resource::Whole(media(2))),
     ]);
     let client = open(MASTER, &origin).await;
     read(&client, LOW).await.unwrap();
     read(&client, HIGH).await.unwrap();
     let left = client.fetch(Request::get("https://cdn.example/low0.ts"));
     let mut left = Box::pin(left);
-    assert!(timeout(Duration::from_millis(100), &mut left).await.is_err());
-    assert_eq!(read(&client, "https://cdn.example/high1.ts").await.unwrap(), media(2));
+    assert!(
+        timeout(Duration::from_millis(100), &mut left)
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        read(&client, "https://cdn.example/high1.ts").await.unwrap(),
+        media(2)
+    );
     origin.put("https://cdn.example/low0.ts", Resource::Whole(media(1)));
     let late = soon(async { left.await?.bytes().await }).await;
     assert_eq!(late, Ok(media(1)));
@@ -237,7 +241,9 @@ async fn a_segment_that_was_played_and_dropped_comes_again_after_a_seek_back() {
         buffer_target: Duration::from_secs(2),
         ..ClientConfig::default()
     };
-    let client = Client::open_with(LOW, config, origin.clone()).await.unwrap();
+    let client = Client::open_with(LOW, config, origin.clone())
+        .await
+        .unwrap();
     for turn in 0..2 {
         for (name, fill) in [("0.ts", 0), ("1.ts", 1), ("2.ts", 2)] {
             let url = format!("https://cdn.example/{name}");
@@ -269,7 +275,10 @@ async fn a_clip_that_is_listed_twice_is_the_one_at_the_playhead() {
         ("https://cdn.example/1.ts", Resource::Silent),
     ]);
     let client = open(LOW, &origin).await;
-    assert_eq!(read(&client, "https://cdn.example/clip.ts").await, Ok(media(9)));
+    assert_eq!(
+        read(&client, "https://cdn.example/clip.ts").await,
+        Ok(media(9))
+    );
     let track = client.presentation().tracks[0].id;
     let sources = |ordinal| client.sources(track, ordinal);
     assert_eq!(sources(0).await.unwrap().http_len, 40_000);
@@ -285,10 +294,7 @@ async fn nothing_is_left_of_a_client_that_was_dropped() {
     ]);
     let client = open(LOW, &origin).await;
     for url in ["https://cdn.example/0.ts", "https://cdn.example/key"] {
-        let asked = timeout(
-            Duration::from_millis(50),
-            client.fetch(Request::get(url)),
-        );
+        let asked = timeout(Duration::from_millis(50), client.fetch(Request::get(url)));
         assert!(asked.await.is_err());
     }
     drop(client);

@@ -7,10 +7,10 @@ use p2pcdn_scheduler::Input;
 use p2pcdn_wire::{
     BLOCK_LEN, Block, Channel, GoodbyeReason, Instant, Link, LinkConfig, LinkEvent, LinkId,
     LinkInput, LinkOutput, OrdinalRange, Payload, PeerId, RejectReason, RequestId, Said, Say,
-    SegmentRef, TrackIndex,
+    SegmentRef, Side, TrackIndex,
 };
 
-use super::{Session, SessionEvent, SessionOutput, content::joined_tracks};
+use super::{MAX_BANNED, Session, SessionEvent, SessionOutput, content::joined_tracks};
 use crate::{
     maps::{MapSource, MapsInput},
     store::{Source, Store},
@@ -192,7 +192,12 @@ impl<S: Store> Session<S> {
                     violation,
                 });
             }
-            LinkEvent::Closed { reason, .. } => self.forget_link(id, Some(reason)),
+            LinkEvent::Closed { by, reason } => {
+                if by == Side::Us && reason == GoodbyeReason::Violation {
+                    self.ban(id);
+                }
+                self.forget_link(id, Some(reason));
+            }
             other => tracing::trace!(link = %id, ?other, "an event that a session does not know"),
         }
         0
@@ -224,6 +229,16 @@ impl<S: Store> Session<S> {
         self.event(SessionEvent::PeerReady { link: id, peer });
         // It may have changed since our hello left.
         self.say(id, Say::Class(self.policy.effective_class()));
+    }
+
+    /// Does not deal with the peer on this link again.
+    fn ban(&mut self, id: LinkId) {
+        let peer = self.links.get(&id).and_then(SessionLink::peer);
+        if let Some(peer) = peer
+            && self.banned.len() < MAX_BANNED
+        {
+            self.banned.insert(peer);
+        }
     }
 
     pub(super) fn forget_link(&mut self, id: LinkId, reason: Option<GoodbyeReason>) {

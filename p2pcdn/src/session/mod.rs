@@ -29,7 +29,7 @@ use crate::{
     store::{Source, Store},
 };
 
-/// Peers remembered for having sent wrong bytes; a viewer meets few of them.
+/// Peers remembered for having sent wrong bytes or broken the protocol; a viewer meets few of them.
 const MAX_BANNED: usize = 256;
 
 /// How much later than the one before a player's report may be sent than told.
@@ -268,7 +268,8 @@ impl<S: Store> Session<S> {
             .filter_map(|(link, state)| Some((*link, state.peer()?)))
     }
 
-    /// Whether a peer was caught sending wrong bytes.
+    /// Whether a peer was caught sending wrong bytes or breaking the protocol, and is not dealt with
+    /// again.
     #[must_use]
     pub fn is_banned(&self, peer: PeerId) -> bool {
         self.banned.contains(&peer)
