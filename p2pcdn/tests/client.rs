@@ -1,5 +1,6 @@
 //! A `Client` as a player meets it, with an origin in memory and no peers.
 #![cfg(feature = "tokio")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use p2pcdn::{
     Client, ClientConfig, ClientError, Request,
+    manifest::LoadFailure,
     transport::{HttpClient, HttpError, HttpRange, HttpRequest, HttpResponse},
 };
 use tokio::time::{sleep, timeout};
@@ -78,7 +80,8 @@ impl HttpClient for Origin {
                 let end = range.end.unwrap_or(u64::MAX).min(whole.len() as u64);
                 let value = format!("bytes {}-{}/{}", range.start, end - 1, whole.len());
                 headers.push(("content-range".to_owned(), value.into_bytes()));
-                let (start, end) = (range.start as usize, end as usize);
+                let at = |offset| usize::try_from(offset).unwrap();
+                let (start, end) = (at(range.start), at(end));
                 (206, whole.slice(start..end))
             }
             _ => (status, whole),
@@ -218,11 +221,11 @@ async fn a_segment_of_the_rendition_that_was_left_is_still_delivered() {
             .await
             .is_err()
     );
+    origin.put("https://cdn.example/low0.ts", Resource::Whole(media(1)));
     assert_eq!(
         read(&client, "https://cdn.example/high1.ts").await.unwrap(),
         media(2)
     );
-    origin.put("https://cdn.example/low0.ts", Resource::Whole(media(1)));
     let late = soon(async { left.await?.bytes().await }).await;
     assert_eq!(late, Ok(media(1)));
 }
@@ -307,10 +310,41 @@ async fn nothing_is_left_of_a_client_that_was_dropped() {
 }
 
 #[tokio::test]
+async fn what_is_no_url_is_called_so() {
+    for url in ["not a url", "file:///etc/hosts", ""] {
+        let error = Client::open(url, ClientConfig::default()).await.err();
+        let expected = ClientError::Manifest {
+            url: url.to_owned(),
+            reason: LoadFailure::InvalidUrl,
+        };
+        assert_eq!(error, Some(expected));
+    }
+}
+
+#[tokio::test]
 async fn whoever_asks_a_closed_client_is_told_so() {
     let origin = Origin::new([(LOW, vod(&["0.ts"]))]);
     let client = open(LOW, &origin).await;
     tokio::join!(client.close(), client.close());
     assert_eq!(read(&client, LOW).await, Err(ClientError::Closed));
     assert!(client.changes().changed().now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_player_that_does_not_report_gets_all_that_it_asks_for_at_a_time() {
+    let names = ["0.ts", "1.ts", "2.ts"];
+    let urls = names.map(|name| format!("https://cdn.example/{name}"));
+    let origin = Origin::new([(LOW, vod(&names))]);
+    for (url, fill) in urls.iter().zip(0..) {
+        origin.put(url, Resource::Whole(media(fill)));
+    }
+    let config = ClientConfig {
+        bind: Some(([127, 0, 0, 1], 0).into()),
+        buffer_target: Duration::from_secs(2),
+        ..ClientConfig::default()
+    };
+    let client = Client::open_with(LOW, config, origin).await.unwrap();
+    let [_, one, two] = &urls;
+    let (one, two) = tokio::join!(read(&client, one), read(&client, two));
+    assert!(one.unwrap() == media(1) && two.unwrap() == media(2));
 }

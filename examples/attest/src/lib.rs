@@ -17,7 +17,11 @@ use p2pcdn::{
     transport::{HttpClient, ReqwestClient, ReqwestConfig},
     wire::{SegmentId, TrackId, UploadClass},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 pub use crate::{
     keys::{KeyFileError, generate_key, read_key},
@@ -87,6 +91,7 @@ impl Attester {
             signer: signer.clone(),
             sidecar: sidecar.clone(),
             done: BTreeMap::new(),
+            batches: JoinSet::new(),
         };
         let changes = client.changes();
         let tasks = vec![
@@ -136,6 +141,8 @@ struct Work {
     sidecar: Sidecar,
     /// Per track, the ordinal below which everything was taken on, in which epoch.
     done: BTreeMap<TrackId, (u32, u64)>,
+    /// What is being signed; ends with this.
+    batches: JoinSet<()>,
 }
 
 /// One segment to sign.
@@ -201,13 +208,14 @@ impl Work {
         jobs.into_iter().enumerate().collect()
     }
 
-    fn start(&self, jobs: Vec<(usize, Job)>) {
+    fn start(&mut self, jobs: Vec<(usize, Job)>) {
+        while self.batches.try_join_next().is_some() {}
         if jobs.is_empty() {
             return;
         }
         let (client, signer) = (self.client.clone(), self.signer.clone());
         let sidecar = self.sidecar.clone();
-        tokio::spawn(async move {
+        self.batches.spawn(async move {
             use futures_util::StreamExt as _;
             futures_util::stream::iter(jobs)
                 .for_each_concurrent(CONCURRENCY, |(_, job)| {

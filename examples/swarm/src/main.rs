@@ -1,6 +1,6 @@
 //! `swarm`: one HLS stream, many viewers on this machine, and what the origin was spared.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser;
 use p2pcdn_example_swarm::{Options, run, table};
@@ -21,12 +21,17 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if options.json {
+    let figures = if options.json {
         let json = serde_json::to_string_pretty(&outcome.report);
-        println!("{}", json.expect("a report is made of plain numbers"));
+        json.expect("a report is made of plain numbers") + "\n"
     } else {
         let control = outcome.control.as_deref();
-        print!("{}", table(&outcome.report, &outcome.hybrid, control));
+        table(&outcome.report, &outcome.hybrid, control).to_string()
+    };
+    // Whoever reads may be gone, as `head` is.
+    if let Err(error) = std::io::stdout().write_all(figures.as_bytes()) {
+        eprintln!("swarm: the figures cannot be written: {error}");
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }

@@ -79,6 +79,9 @@ pub enum LoadFailure {
     /// The server answered with this HTTP status.
     #[error("HTTP status {0}")]
     Status(u16),
+    /// Nothing can be asked at this URL.
+    #[error("not a URL that can be loaded")]
+    InvalidUrl,
     /// No connection, or one that broke.
     #[error("network error")]
     Network,

@@ -69,6 +69,8 @@ pub(super) struct Driver {
     pub(super) waiters: Vec<Waiter>,
     pub(super) playback: (Playback, Instant),
     pub(super) was_told_playback: bool,
+    /// As the player last said, or as it was configured.
+    pub(super) buffer_target: Duration,
     pub(super) socket: PeerSocket,
     pub(super) webrtc: WebRtc,
     pub(super) signalling: Option<Signalling>,
@@ -136,6 +138,7 @@ impl Driver {
             waiters: Vec::new(),
             playback: (playback, now),
             was_told_playback: false,
+            buffer_target: config.buffer_target,
             socket,
             webrtc: WebRtc::new(webrtc_config, started, now),
             signalling: None,
@@ -188,6 +191,7 @@ impl Driver {
         for fetch in self.fetches.values() {
             fetch.abort();
         }
+        self.fail_waiters();
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -146,13 +146,13 @@ impl Loader {
     pub(super) fn sidecar(&self, segment: SegmentRef, url: String) {
         let loader = self.clone();
         tokio::spawn(async move {
-            let response = loader.send(HttpRequest::get(url)).await;
-            let encoded = match response {
-                Ok((response, _)) if response.status == 200 => {
-                    collect(response, MAX_MESSAGE_LEN).await.ok()
-                }
-                _ => None,
+            let load = async {
+                let (response, _) = loader.send(HttpRequest::get(url)).await.ok()?;
+                let is_there = response.status == 200;
+                let body = collect(response, MAX_MESSAGE_LEN);
+                if is_there { body.await.ok() } else { None }
             };
+            let encoded = within(SILENCE_TIMEOUT, load).await.ok().flatten();
             loader.report(HttpEvent::Sidecar { segment, encoded }).await;
         });
     }
@@ -168,7 +168,11 @@ impl Loader {
         });
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<(HttpResponse, Duration), HttpError> {
+    /// Waits for the head of the response.
+    pub(super) async fn send(
+        &self,
+        request: HttpRequest,
+    ) -> Result<(HttpResponse, Duration), HttpError> {
         let sent_at = tokio::time::Instant::now();
         let response = within(SILENCE_TIMEOUT, self.http.fetch(request)).await??;
         Ok((response, sent_at.elapsed()))
@@ -201,6 +205,7 @@ async fn collect(mut response: HttpResponse, max_len: usize) -> Result<Bytes, Lo
 fn load_failure(error: HttpError) -> LoadFailure {
     match error {
         HttpError::Timeout => LoadFailure::Timeout,
+        HttpError::InvalidRequest => LoadFailure::InvalidUrl,
         _ => LoadFailure::Network,
     }
 }

@@ -1,11 +1,11 @@
 //! What the player asks for, answered as the bytes come.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use p2pcdn_manifest::{Presentation, Resource, Segment, TrackKind};
+use p2pcdn_manifest::{Liveness, Presentation, Resource, Segment, TrackKind};
 use p2pcdn_scheduler::{Playback, PlaybackState};
-use p2pcdn_wire::{ByteRange, Instant, Role, SegmentRef, TrackId};
+use p2pcdn_wire::{ByteRange, Instant, MediaTime, Role, SegmentRef, TrackId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -25,7 +25,8 @@ type Reply = oneshot::Sender<Result<Response, ClientError>>;
 #[derive(Debug)]
 pub(super) struct Waiter {
     segment: SegmentRef,
-    end: p2pcdn_wire::MediaTime,
+    listed: Arc<Segment>,
+    request: Request,
     /// The bytes of the segment that the player wants.
     range: ByteRange,
     /// Up to where it got them.
@@ -47,9 +48,7 @@ pub(super) type ManifestCopies = BTreeMap<Arc<str>, ManifestCopy>;
 
 impl Driver {
     pub(super) fn fetch(&mut self, request: Request, reply: Reply) {
-        let range = request
-            .range
-            .map(|range| ByteRange::new(range.start, range.end.unwrap_or(u64::MAX)));
+        let range = byte_range(&request);
         let presentation = self.presentation.clone();
         let resource = presentation
             .as_ref()
@@ -58,17 +57,21 @@ impl Driver {
             (Some(Resource::MediaPlaylist(track)), Some(presentation)) => {
                 self.activate(track);
                 if let Some(track) = presentation.track(track) {
-                    self.fetch_manifest(track.url.clone(), reply);
+                    let playlist = track.playlist.as_ref();
+                    let is_final = playlist.is_some_and(|it| it.liveness == Liveness::Ended);
+                    self.fetch_manifest(track.url.clone(), is_final, reply);
                 }
             }
             (Some(Resource::MultivariantPlaylist), Some(presentation)) => {
-                self.fetch_manifest(presentation.url.clone(), reply);
+                // It is loaded once.
+                self.fetch_manifest(presentation.url.clone(), true, reply);
             }
             (Some(Resource::Segment(track, ordinal)), Some(presentation)) => {
                 let segment = segment_of(&presentation, track, ordinal);
                 match (segment, self.session_ref(track, ordinal)) {
                     (Some(segment), Some(_)) => {
-                        self.fetch_segment(track, &segment, range, reply);
+                        let segment = self.nearest_listing(&presentation, track, segment);
+                        self.fetch_segment(track, segment, request, reply);
                     }
                     _ => self.pass_through(request, reply),
                 }
@@ -81,11 +84,29 @@ impl Driver {
         self.session.as_ref()?.segment_ref(track, ordinal)
     }
 
+    /// Of the places where a playlist lists the same bytes, as it does with a clip that comes
+    /// again, the one that the player comes to next.
+    fn nearest_listing(
+        &self,
+        presentation: &Presentation,
+        track: TrackId,
+        found: Arc<Segment>,
+    ) -> Arc<Segment> {
+        let position = self.playback_at(self.now()).position;
+        let track = presentation.track(track);
+        let playlist = track.and_then(|track| track.playlist.as_ref());
+        let listed = playlist.map_or(&[][..], |playlist| &playlist.segments);
+        let is_same = |one: &&Arc<Segment>| one.url == found.url && one.range == found.range;
+        let is_ahead = |one: &&Arc<Segment>| one.end() > position;
+        let next = listed.iter().filter(is_same).find(is_ahead);
+        next.cloned().unwrap_or(found)
+    }
+
     fn fetch_segment(
         &mut self,
         track: TrackId,
-        segment: &Arc<Segment>,
-        range: Option<ByteRange>,
+        segment: Arc<Segment>,
+        request: Request,
         reply: Reply,
     ) {
         self.watch(track);
@@ -93,16 +114,17 @@ impl Driver {
             let _ = reply.send(Err(ClientError::Closed));
             return;
         };
-        self.follow_player(segment);
+        self.follow_player(&segment);
         // The range that the player asks for is one of the resource.
         let base = segment.range.map_or(0, |range| range.start);
-        let range = range.map_or(ByteRange::new(0, u64::MAX), |range| {
+        let range = byte_range(&request).map_or(ByteRange::new(0, u64::MAX), |range| {
             ByteRange::new(range.start - base, range.end.saturating_sub(base))
         });
         let (parts, unread) = mpsc::unbounded_channel();
         self.waiters.push(Waiter {
             segment: name,
-            end: segment.end(),
+            listed: segment,
+            request,
             range,
             offset: range.start,
             reply: Some(reply),
@@ -112,20 +134,32 @@ impl Driver {
         self.feed(name);
     }
 
-    /// A segment away from the playhead means that the player went there.
+    /// A segment away from the playhead means that the player went there. What it still waits for
+    /// shortly before that, as the other track of a pair, it waits for on.
     fn follow_player(&mut self, segment: &Segment) {
         let now = self.now();
         let playback = self.playback_at(now);
         let is_ahead = segment.end() > playback.position
             && segment.start < playback.position + playback.buffer_target;
-        if !is_ahead || !self.was_told_playback {
-            let playback = Playback {
-                position: segment.start,
-                state: PlaybackState::Starting,
-                buffer_target: playback.buffer_target,
-            };
-            self.set_playback(playback, None);
+        if is_ahead && self.was_told_playback {
+            return;
         }
+        let target = self.buffer_target;
+        let waits_near = |start: &MediaTime| {
+            *start >= playback.position
+                && *start < segment.start
+                && segment.start.saturating_duration_since(*start) <= target
+        };
+        let waiting = self.waiters.iter().filter(|waiter| waiter.is_heard());
+        let starts = waiting.map(|waiter| waiter.listed.start);
+        let position = starts.filter(waits_near).min().unwrap_or(segment.start);
+        let reach = segment.end().saturating_duration_since(position);
+        let playback = Playback {
+            position,
+            state: PlaybackState::Starting,
+            buffer_target: target.max(reach),
+        };
+        self.move_playhead(playback, None);
     }
 
     /// The player's last report, moved on to `now`.
@@ -137,16 +171,17 @@ impl Driver {
         playback
     }
 
-    pub(super) fn set_playback(
-        &mut self,
-        playback: Playback,
-        latency: Option<std::time::Duration>,
-    ) {
+    pub(super) fn set_playback(&mut self, playback: Playback, latency: Option<Duration>) {
+        self.buffer_target = playback.buffer_target;
+        self.move_playhead(playback, latency);
+    }
+
+    fn move_playhead(&mut self, playback: Playback, latency: Option<Duration>) {
         let now = self.now();
         self.playback = (playback, now);
         self.was_told_playback = true;
         self.tell(SessionInput::PlaybackChanged { playback, latency });
-        let passed = |waiter: &Waiter| waiter.end <= playback.position;
+        let passed = |waiter: &Waiter| waiter.listed.end() <= playback.position;
         for waiter in self.waiters.extract_if(.., |waiter| passed(waiter)) {
             waiter.fail(ClientError::Passed);
         }
@@ -172,9 +207,27 @@ impl Driver {
             self.set_role(other, Role::Holding);
             let parted = p2pcdn_manifest::Input::TrackDeactivated(other);
             self.tell_refresh(parted);
+            self.fetch_apart(other);
         }
         self.activate(track);
         self.set_role(track, Role::Watching);
+    }
+
+    /// What the player still waits for of a track that it left comes over HTTP, as it would
+    /// without peers: the session fetches only what is played.
+    fn fetch_apart(&mut self, track: TrackId) {
+        let session = self.session.as_ref();
+        let is_left = |waiter: &mut Waiter| {
+            let name = session.and_then(|it| it.segment_ref(track, waiter.listed.ordinal));
+            name == Some(waiter.segment)
+        };
+        let left: Vec<_> = self.waiters.extract_if(.., is_left).collect();
+        for waiter in left.into_iter().filter(Waiter::is_heard) {
+            match waiter.reply {
+                Some(reply) => self.pass_through(waiter.request, reply),
+                None => waiter.fail(ClientError::Left),
+            }
+        }
     }
 
     pub(super) fn set_role(&mut self, track: TrackId, role: Role) {
@@ -203,7 +256,7 @@ impl Driver {
             if is_done {
                 waiter.begin(len);
             }
-            !is_done && !waiter.parts.is_closed()
+            !is_done && waiter.is_heard()
         });
     }
 
@@ -240,11 +293,13 @@ impl Driver {
         }
     }
 
-    fn fetch_manifest(&mut self, url: Arc<str>, reply: Reply) {
+    fn fetch_manifest(&mut self, url: Arc<str>, is_final: bool, reply: Reply) {
         let now = self.now();
         let copy = self.manifests.entry(url).or_default();
+        let max_age = self.manifest_max_age;
+        let is_good = |at: Instant| is_final || now.saturating_duration_since(at) < max_age;
         match &copy.loaded {
-            Some((loaded, at)) if now.saturating_duration_since(*at) < self.manifest_max_age => {
+            Some((loaded, at)) if is_good(*at) => {
                 let _ = reply.send(Ok(loaded.to_response()));
             }
             _ => copy.waiting.push(reply),
@@ -273,23 +328,41 @@ impl Driver {
         }
     }
 
-    /// Asks the origin for what is not shared.
-    fn pass_through(&mut self, request: Request, reply: Reply) {
+    /// Asks the origin for what is not shared, for as long as the player waits for it.
+    fn pass_through(&mut self, request: Request, mut reply: Reply) {
         let loader = self.loader.clone();
         let counted = self.unshared.clone();
         tokio::spawn(async move {
             let mut http = loader.request(&request.url);
             http.range = request.range;
-            let response = loader.http.fetch(http).await;
+            let response = tokio::select! {
+                response = loader.send(http) => response,
+                () = reply.closed() => return,
+            };
             let _ = reply.send(match response {
-                Ok(response) => Ok(Response::passed(response, counted)),
+                Ok((response, _)) => Ok(Response::passed(response, counted)),
                 Err(error) => Err(error.into()),
             });
         });
     }
+
+    /// Those who wait get no more.
+    pub(super) fn fail_waiters(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            waiter.fail(ClientError::Closed);
+        }
+    }
 }
 
 impl Waiter {
+    /// Whether the player has not given up.
+    fn is_heard(&self) -> bool {
+        match &self.reply {
+            Some(reply) => !reply.is_closed(),
+            None => !self.parts.is_closed(),
+        }
+    }
+
     fn give(&mut self, part: Bytes, len: Option<u64>) {
         let left = self.range.end.saturating_sub(self.offset);
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
@@ -304,7 +377,12 @@ impl Waiter {
 
     fn begin(&mut self, len: Option<u64>) {
         if let (Some(reply), Some(unread)) = (self.reply.take(), self.unread.take()) {
-            let _ = reply.send(Ok(Response::parts(len, unread)));
+            let status = if self.request.range.is_some() {
+                206
+            } else {
+                200
+            };
+            let _ = reply.send(Ok(Response::parts(status, len, unread)));
         }
     }
 
@@ -330,6 +408,11 @@ impl LoadedManifest {
     fn to_response(&self) -> Response {
         Response::whole(self.status, self.headers.clone(), self.body.clone())
     }
+}
+
+fn byte_range(request: &Request) -> Option<ByteRange> {
+    let range = request.range?;
+    Some(ByteRange::new(range.start, range.end.unwrap_or(u64::MAX)))
 }
 
 fn segment_of(presentation: &Presentation, track: TrackId, ordinal: u64) -> Option<Arc<Segment>> {

@@ -77,11 +77,12 @@ impl Response {
     }
 
     pub(super) fn parts(
+        status: u16,
         len: Option<u64>,
         parts: mpsc::UnboundedReceiver<Result<Bytes, ClientError>>,
     ) -> Self {
         Self {
-            status: 200,
+            status,
             headers: Vec::new(),
             len,
             body: Body::Parts(parts),
@@ -179,6 +180,9 @@ pub enum ClientError {
     /// The playhead passed the segment before it was there.
     #[error("the playhead moved past the segment")]
     Passed,
+    /// The player went on to another track while it was reading the segment.
+    #[error("another track is played now")]
+    Left,
     /// The segment left the manifest before it was there.
     #[error("the manifest no longer lists the segment")]
     Unlisted,

@@ -48,7 +48,10 @@ impl SessionTrack {
         self.id
     }
 
+    /// What peers are told of it: nothing before its segments are known, since what they answer
+    /// is about those.
     pub(super) fn joined(&self) -> Option<(TrackIndex, TrackId, Role)> {
+        self.playlist.as_ref()?;
         Some((self.index, self.id, self.role?))
     }
 
@@ -108,6 +111,9 @@ impl<S: Store> Session<S> {
             self.tell_scheduler(Input::TrackReset { track });
         }
         self.list_segments(id);
+        if before.is_none() {
+            self.tell_join(id);
+        }
     }
 
     pub(super) fn change_role(&mut self, id: TrackId, role: Role) {
@@ -126,11 +132,15 @@ impl<S: Store> Session<S> {
             bitrate,
         });
         self.list_segments(id);
-        let join = Say::Join {
-            track: index,
-            id,
-            role,
+        self.tell_join(id);
+    }
+
+    fn tell_join(&mut self, id: TrackId) {
+        let track = self.tracks.iter().find(|track| track.id == id);
+        let Some((track, id, role)) = track.and_then(SessionTrack::joined) else {
+            return;
         };
+        let join = Say::Join { track, id, role };
         let links: Vec<_> = self.links.keys().copied().collect();
         for link in links {
             self.say(link, join.clone());
