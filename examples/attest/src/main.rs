@@ -33,6 +33,10 @@ enum Command {
         /// A WebTorrent tracker (ws: or wss: URL); may be given several times.
         #[arg(long = "tracker", value_name = "URL")]
         trackers: Vec<String>,
+        /// A header to send with every request to the origin, as `NAME: VALUE`; may be given several
+        /// times.
+        #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+        headers: Vec<(String, Vec<u8>)>,
         /// Where the sidecar listens.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         listen: SocketAddr,
@@ -60,6 +64,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             manifest_url,
             key,
             trackers,
+            headers,
             listen,
         } => {
             let key = read_key(&key)?;
@@ -73,7 +78,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 key,
                 trackers,
                 identity: IdentityConfig::default(),
-                headers: Vec::new(),
+                headers,
                 bind: None,
             };
             let attester = Attester::start(config, listener).await?;
@@ -83,4 +88,13 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+fn header(text: &str) -> Result<(String, Vec<u8>), String> {
+    let (name, value) = text.split_once(':').ok_or("must be NAME: VALUE")?;
+    let name = name.trim();
+    if name.is_empty() {
+        return Err("the name is missing".to_owned());
+    }
+    Ok((name.to_owned(), value.trim().as_bytes().to_vec()))
 }

@@ -162,6 +162,15 @@ fn the_command_says_what_is_wrong() {
         "{missing}"
     );
     assert!(run(&["run", "http://127.0.0.1:1/x.m3u8"]).contains("--key"));
+    let header = run(&[
+        "run",
+        "--key",
+        "k",
+        "--header",
+        "no colon",
+        "http://h/x.m3u8",
+    ]);
+    assert!(header.contains("must be NAME: VALUE"), "{header}");
     assert!(run(&["keygen", "/does/not/exist/key"]).contains("cannot be written"));
 }
 
