@@ -33,5 +33,16 @@ async fn main() -> ExitCode {
         eprintln!("swarm: the figures cannot be written: {error}");
         return ExitCode::FAILURE;
     }
+    if outcome
+        .report
+        .played_seconds
+        .iter()
+        .all(|seconds| *seconds <= 0.0)
+    {
+        eprintln!(
+            "swarm: nobody played anything: the manifest lists no segments, or none can be had"
+        );
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
 }
