@@ -14,7 +14,7 @@ use p2pcdn_transport::{
     WebRtcConfig,
 };
 use p2pcdn_wire::{Channel, Instant, LinkId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 const LINK: LinkId = LinkId(1);
 const BLOCK_LEN: usize = 16 * 1024;
@@ -79,8 +79,14 @@ impl Node {
     }
 }
 
-/// Sends `count` blocks as the credit allows, and receives as many.
-async fn exchange(mut node: Node, count: usize, done: mpsc::Sender<()>) -> Node {
+/// Sends `count` blocks as the credit allows, and receives as many. Goes on until both sides are
+/// done: what was handed over may still have to be sent again.
+async fn exchange(
+    mut node: Node,
+    count: usize,
+    done: mpsc::Sender<()>,
+    mut all_done: watch::Receiver<bool>,
+) -> Node {
     let (mut credit, mut sent, mut received) = (0, 0, 0);
     while sent < count || received < count {
         match node.event().await {
@@ -107,6 +113,17 @@ async fn exchange(mut node: Node, count: usize, done: mpsc::Sender<()>) -> Node 
         }
     }
     done.send(()).await.expect("the test waits");
+    loop {
+        tokio::select! {
+            event = node.event() => {
+                assert!(matches!(event, PeerEvent::Writable(..)), "unexpected {event:?}");
+            }
+            all = all_done.wait_for(|all| *all) => {
+                all.expect("the test waits");
+                break;
+            }
+        }
+    }
     node
 }
 
@@ -132,11 +149,13 @@ async fn a_mebibyte_flows_both_ways() {
     one.command(PeerCommand::Complete(LINK, answer));
 
     let (sender, mut done) = mpsc::channel(2);
-    let first = tokio::spawn(exchange(one, 64, sender.clone()));
-    let second = tokio::spawn(exchange(two, 64, sender));
+    let (all_done, waits) = watch::channel(false);
+    let first = tokio::spawn(exchange(one, 64, sender.clone(), waits.clone()));
+    let second = tokio::spawn(exchange(two, 64, sender, waits));
     let both = async {
         done.recv().await.expect("one of two");
         done.recv().await.expect("two of two");
+        all_done.send(true).expect("both wait");
     };
     let finished = tokio::time::timeout(Duration::from_secs(60), both).await;
     assert!(finished.is_ok(), "in time");
