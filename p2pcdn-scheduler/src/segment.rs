@@ -266,6 +266,17 @@ impl Track {
         (segment.name.tag == name.tag).then_some(segment)
     }
 
+    /// How far apart ordinals are at the end: 1 where they are numbers, more where they are times.
+    pub(crate) fn spacing(&self) -> u64 {
+        let mut newest = self
+            .segments
+            .iter()
+            .rev()
+            .map(|segment| segment.name.ordinal);
+        let last = newest.next().zip(newest.next());
+        last.map_or(1, |(last, before)| last.saturating_sub(before).max(1))
+    }
+
     pub(crate) fn newest(&self) -> Option<&Segment> {
         self.segments.back()
     }

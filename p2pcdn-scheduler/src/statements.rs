@@ -151,7 +151,8 @@ impl Scheduler {
         let newest = track.newest().map_or(0, |segment| segment.name.ordinal);
         let last = ordinals.end.saturating_sub(1);
         if last > newest {
-            let is_near = track.growth == Growth::Live && last - newest <= MAX_AHEAD;
+            let reach = track.spacing().saturating_mul(MAX_AHEAD);
+            let is_near = track.growth == Growth::Live && last - newest <= reach;
             return if is_near && !track.segments.is_empty() {
                 Standing::Early {
                     track: track.index,

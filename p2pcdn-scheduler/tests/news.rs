@@ -5,7 +5,7 @@ mod support;
 use p2pcdn_scheduler::{Growth, Input};
 use p2pcdn_wire::{BlockSet, OrdinalRange, Said, SegmentRef, TrackIndex, UploadClass, tag_digest};
 use support::{
-    TRACK,
+    TRACK, listed,
     rig::{LEN, Rig, Setup, has, holds, intends, playing, swarm, window, withdraws},
     segment,
 };
@@ -51,6 +51,22 @@ fn what_was_said_too_early_counts_once_the_segment_is_listed() {
         lines.iter().any(|line| line.starts_with("ask a 2")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn where_ordinals_are_times_three_segments_ahead_are_three_times_their_distance() {
+    let mut rig = playing(window("##"), swarm("a:11"));
+    rig.tell(Input::SegmentsListed {
+        track: TRACK,
+        segments: vec![listed(1000), listed(2000)],
+        first: 0,
+        growth: Growth::Live,
+    });
+    rig.says();
+    rig.hears('a', has(5001));
+    assert_eq!(rig.says(), [""; 0]);
+    rig.hears('a', has(5000));
+    assert_eq!(rig.says(), ["news"]);
 }
 
 #[test]
