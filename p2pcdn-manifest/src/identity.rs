@@ -7,16 +7,20 @@
 //! |---|---|---|
 //! | content | `p2pcdn/content/1` | tenant; `id` or `url`; the content id, or the canonical manifest URL |
 //! | swarm | `p2pcdn/swarm/1` | content |
-//! | track | `p2pcdn/track/1` | content; `hls`; period (none: empty); kind; its key |
-//! | segment | `p2pcdn/segment/1` | track; `media` or `init`; ordinal, 8 bytes (`init`: empty); path; range (`start` and `end`, 8 bytes each; none: empty) |
+//! | track | `p2pcdn/track/1` | content; `hls`, `dash` or `progressive`; period (none: empty); kind; its key |
+//! | segment | `p2pcdn/segment/1` | track; `media`, `part` or `init`; ordinal, 8 bytes (`part`: and index, 4 bytes; `init`: empty); path; range (`start` and `end`, 8 bytes each; none: empty) |
 //!
-//! The path of a segment is the part of its canonical URL below the directory of its playlist, or
-//! all of it when it lies elsewhere. Dates, durations, discontinuities, keys and places in a list
+//! The path of a segment is the part of its canonical URL below the directory of its manifest, or
+//! all of it when it lies elsewhere. Segments named by path alone (`media by path`, `part by path`)
+//! leave the ordinal empty, those named by ordinal alone (`media by ordinal`, `part by ordinal`) the
+//! path. Dates, durations, discontinuities, keys and places in a list
 //! are in no name, because they change while the bytes stay the same.
+
+use std::sync::Arc;
 
 use p2pcdn_wire::{ByteRange, ContentId, SegmentId, SwarmId, TrackId};
 
-use crate::{canonical::Canonical, track::TrackKind};
+use crate::{canonical::Canonical, reference::look, resolve::Base, track::TrackKind};
 
 /// What a publisher declares about names.
 ///
@@ -36,6 +40,23 @@ pub struct IdentityConfig {
     pub session_parameters: Vec<String>,
     /// Tokens inside paths. Default: none, because what looks like a token may choose the content.
     pub path_tokens: Vec<PathToken>,
+    /// What tells the segments of a track apart. Default: [`Both`](IdentityMode::Both).
+    pub mode: IdentityMode,
+}
+
+/// What tells the segments of a track apart in their names. Each of the two facts alone is wrong in
+/// a common case; a byte range counts in every mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdentityMode {
+    /// Ordinal and path.
+    #[default]
+    Both,
+    /// The path alone: for packagers that number the same segments differently, such as after
+    /// advertisements were inserted for one viewer. Wrong where file names are used again.
+    PathOnly,
+    /// The ordinal alone: for paths that differ between viewers in ways that cannot be declared as
+    /// tokens. Wrong where numbering begins anew.
+    OrdinalOnly,
 }
 
 impl IdentityConfig {
@@ -80,48 +101,119 @@ pub fn swarm_id(content: ContentId) -> SwarmId {
     SwarmId::new(hash("p2pcdn/swarm/1", &[content.as_bytes()]))
 }
 
-/// The name of an HLS track of `content`, from the fields that tell it from the others.
-pub(crate) fn track_id(content: ContentId, kind: TrackKind, key: &[String]) -> TrackId {
-    let mut fields: Vec<&[u8]> = vec![content.as_bytes(), b"hls", b"", kind.as_str().as_bytes()];
+/// The name of a track of `content`, from the fields that tell it from the others of its period and
+/// kind.
+pub(crate) fn track_id(
+    content: ContentId,
+    protocol: &str,
+    period: &str,
+    kind: TrackKind,
+    key: &[String],
+) -> TrackId {
+    let [protocol, period, kind] = [protocol, period, kind.as_str()].map(str::as_bytes);
+    let mut fields: Vec<&[u8]> = vec![content.as_bytes(), protocol, period, kind];
     fields.extend(key.iter().map(String::as_bytes));
     TrackId::new(hash("p2pcdn/track/1", &fields))
 }
 
-/// Names the segments of one track.
-pub(crate) struct SegmentNamer<'a> {
+/// Names the segments of one track, given references as its manifest writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentNamer {
     track: TrackId,
-    playlist: Canonical,
-    config: &'a IdentityConfig,
+    /// What paths are relative to.
+    manifest: Canonical,
+    /// What references are relative to, had there been no redirection.
+    base: Base,
+    /// What stands before a plain reference in its path; `None` when that takes a closer look.
+    plain_dir: Option<String>,
+    config: Arc<IdentityConfig>,
 }
 
-impl<'a> SegmentNamer<'a> {
-    /// For the track whose playlist is at `url`, before redirection.
-    pub(crate) fn new(track: TrackId, url: &str, config: &'a IdentityConfig) -> Self {
+impl SegmentNamer {
+    /// For the track that is listed in the manifest at `url`, before redirection.
+    pub(crate) fn new(track: TrackId, url: &str, base: Base, config: Arc<IdentityConfig>) -> Self {
+        let manifest = Canonical::new(url, &config);
+        let plain_dir = config.path_tokens.is_empty().then_some(()).and(base.dir());
+        let plain_dir = plain_dir.map(|dir| Canonical::new(dir, &config).below(&manifest));
         Self {
             track,
-            playlist: Canonical::new(url, config),
+            manifest,
+            plain_dir,
+            base,
             config,
         }
     }
 
-    pub(crate) fn media(&self, url: &str, ordinal: u64, range: Option<ByteRange>) -> SegmentId {
-        self.name(b"media", &ordinal.to_be_bytes(), url, range)
+    /// The same, with another mode.
+    pub(crate) fn with_mode(&self, mode: IdentityMode) -> Self {
+        let mut namer = self.clone();
+        Arc::make_mut(&mut namer.config).mode = mode;
+        namer
     }
 
-    pub(crate) fn init(&self, url: &str, range: Option<ByteRange>) -> SegmentId {
-        self.name(b"init", b"", url, range)
+    pub(crate) fn media(
+        &self,
+        reference: &str,
+        ordinal: u64,
+        range: Option<ByteRange>,
+    ) -> SegmentId {
+        let ordinal = ordinal.to_be_bytes();
+        match self.config.mode {
+            IdentityMode::Both => self.name(b"media", &ordinal, reference, range),
+            IdentityMode::PathOnly => self.name(b"media by path", b"", reference, range),
+            IdentityMode::OrdinalOnly => self.hash(b"media by ordinal", &ordinal, "", range),
+        }
     }
 
-    fn name(&self, kind: &[u8], ordinal: &[u8], url: &str, range: Option<ByteRange>) -> SegmentId {
-        let path = Canonical::new(url, self.config).below(&self.playlist);
+    /// The name of part `index` of the segment with this ordinal.
+    pub(crate) fn part(
+        &self,
+        reference: &str,
+        (ordinal, index): (u64, u32),
+        range: Option<ByteRange>,
+    ) -> SegmentId {
+        let place = [&ordinal.to_be_bytes()[..], &index.to_be_bytes()[..]].concat();
+        match self.config.mode {
+            IdentityMode::Both => self.name(b"part", &place, reference, range),
+            IdentityMode::PathOnly => self.name(b"part by path", b"", reference, range),
+            IdentityMode::OrdinalOnly => self.hash(b"part by ordinal", &place, "", range),
+        }
+    }
+
+    /// The name of an init segment, which has no ordinal: its path names it in every mode.
+    pub(crate) fn init(&self, reference: &str, range: Option<ByteRange>) -> SegmentId {
+        self.name(b"init", b"", reference, range)
+    }
+
+    fn name(
+        &self,
+        kind: &[u8],
+        ordinal: &[u8],
+        reference: &str,
+        range: Option<ByteRange>,
+    ) -> SegmentId {
+        if let Some(dir) = &self.plain_dir
+            && !reference.contains('?')
+            && look(reference).is_plain
+        {
+            return match dir.is_empty() {
+                true => self.hash(kind, ordinal, reference, range),
+                false => self.hash(kind, ordinal, &[dir, reference].concat(), range),
+            };
+        }
+        let url = self.base.join(reference);
+        let url = url.as_deref().unwrap_or(reference);
+        let path = Canonical::new(url, &self.config).below(&self.manifest);
+        self.hash(kind, ordinal, &path, range)
+    }
+
+    fn hash(&self, kind: &[u8], ordinal: &[u8], path: &str, range: Option<ByteRange>) -> SegmentId {
         let range =
             range.map(|range| [range.start.to_be_bytes(), range.end.to_be_bytes()].concat());
         let range = range.as_deref().unwrap_or_default();
         let track = self.track.as_bytes();
-        SegmentId::new(hash(
-            "p2pcdn/segment/1",
-            &[track, kind, ordinal, path.as_bytes(), range],
-        ))
+        let fields = [track, kind, ordinal, path.as_bytes(), range];
+        SegmentId::new(hash("p2pcdn/segment/1", &fields))
     }
 }
 

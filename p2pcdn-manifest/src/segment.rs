@@ -6,12 +6,13 @@ use p2pcdn_wire::{ByteRange, MediaTime, SegmentId, UnixTime};
 
 use crate::key::Key;
 
-/// A media segment of a track.
+/// A media segment of a track, made from the list when it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its name, the same for every viewer.
     pub id: SegmentId,
-    /// Its place in the track. HLS: the media sequence number.
+    /// Its place in the track. HLS: the media sequence number. DASH: `$Time$` in ticks where the
+    /// list names segments by time, else `$Number$`; the place in the index of a single resource.
     pub ordinal: u64,
     /// Where to fetch it: absolute, with the viewer's own query.
     pub url: Arc<str>,
@@ -42,7 +43,38 @@ impl Segment {
     }
 }
 
-/// The bytes a decoder needs before any segment: HLS `EXT-X-MAP`.
+/// A part of a segment that can be fetched before the segment is complete (LL-HLS).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name, the same for every viewer.
+    pub id: SegmentId,
+    /// The ordinal of the segment that it is a part of, which may not be listed yet.
+    pub ordinal: u64,
+    /// Its place in the segment, from 0.
+    pub index: u32,
+    /// Where to fetch it: absolute, with the viewer's own query.
+    pub url: Arc<str>,
+    /// The bytes of the resource that are the part; `None` for all of them.
+    pub range: Option<ByteRange>,
+    /// Where it begins on the timeline of the presentation.
+    pub start: MediaTime,
+    /// How long it plays.
+    pub duration: Duration,
+    /// Whether playback can begin with it.
+    pub independent: bool,
+    /// Whether peers may hear of it.
+    pub sharing: Sharing,
+}
+
+impl Part {
+    /// Where it ends on the timeline of the presentation.
+    #[must_use]
+    pub fn end(&self) -> MediaTime {
+        self.start + self.duration
+    }
+}
+
+/// The bytes a decoder needs before any segment: HLS `EXT-X-MAP`, DASH initialization segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitSegment {
     /// Its name, the same for every viewer.

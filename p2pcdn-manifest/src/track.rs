@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
-use p2pcdn_wire::{BitRate, TrackId};
+use p2pcdn_wire::{BitRate, MediaTime, TrackId};
 
-use crate::playlist::Playlist;
+use crate::segments::Segments;
 
-/// One sequence of segments that is fetched as such: an HLS media playlist.
+/// One sequence of segments that is fetched as such: an HLS media playlist, a DASH representation in
+/// one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
     /// Its name, the same for every viewer.
     pub id: TrackId,
     /// What it carries.
     pub kind: TrackKind,
-    /// Where its media playlist is: absolute, with the viewer's own query.
+    /// The manifest that lists its segments, absolute, with the viewer's own query. HLS: its media
+    /// playlist. DASH: the MPD. Progressive: the resource.
     pub url: Arc<str>,
-    /// Peak bandwidth the manifest declares; `None` for renditions.
+    /// Which of the presentation's [`switching_sets`](crate::Presentation::switching_sets) it is
+    /// in.
+    pub switching_set: usize,
+    /// The stretch of the timeline that it covers; `None` for all of it. DASH: its period.
+    pub period: Option<MediaSpan>,
+    /// Peak bandwidth the manifest declares; `None` for HLS renditions.
     pub bandwidth: Option<BitRate>,
     /// Codecs as the manifest writes them (RFC 6381).
     pub codecs: Option<Arc<str>>,
@@ -26,7 +33,46 @@ pub struct Track {
     /// Name for people.
     pub name: Option<Arc<str>>,
     /// The segments; `None` until loaded.
-    pub playlist: Option<Arc<Playlist>>,
+    pub segments: Option<Segments>,
+}
+
+impl Track {
+    /// Of which only this is known.
+    pub(crate) fn new(id: TrackId, kind: TrackKind, url: Arc<str>) -> Self {
+        Self {
+            id,
+            kind,
+            url,
+            switching_set: 0,
+            period: None,
+            bandwidth: None,
+            codecs: None,
+            resolution: None,
+            language: None,
+            name: None,
+            segments: None,
+        }
+    }
+}
+
+/// A stretch of the timeline of the presentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaSpan {
+    /// Where it begins.
+    pub start: MediaTime,
+    /// Where it ends; `None` when that is not known yet.
+    pub end: Option<MediaTime>,
+}
+
+/// Tracks that are the same content at different quality, between which a player may switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchingSet {
+    /// What they carry.
+    pub kind: TrackKind,
+    /// Language as the manifest writes it (RFC 5646).
+    pub language: Option<Arc<str>>,
+    /// Name for people.
+    pub name: Option<Arc<str>>,
 }
 
 /// What a track carries.
@@ -40,6 +86,8 @@ pub enum TrackKind {
     Subtitles,
     /// Single pictures for fast seeking, usually byte ranges of a video track's resources.
     IFrames,
+    /// Pictures in a grid, for a seek bar.
+    Images,
 }
 
 impl TrackKind {
@@ -50,6 +98,7 @@ impl TrackKind {
             Self::Audio => "audio",
             Self::Subtitles => "subtitles",
             Self::IFrames => "iframes",
+            Self::Images => "images",
         }
     }
 }

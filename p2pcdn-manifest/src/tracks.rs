@@ -1,6 +1,9 @@
 //! The tracks of a multivariant playlist, and their names.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use p2pcdn_wire::{ContentId, TrackId};
 
@@ -8,7 +11,7 @@ use crate::{
     canonical::Canonical,
     hls::{Multivariant, Rendition, RenditionKind, Variant, VariantKind},
     identity::{IdentityConfig, track_id},
-    track::{Track, TrackKind},
+    track::{SwitchingSet, Track, TrackKind},
 };
 
 /// A track, and the URL of its playlist had the multivariant playlist not been redirected.
@@ -17,22 +20,26 @@ pub(crate) struct NamedTrack {
     pub(crate) first_url: Arc<str>,
 }
 
+/// The tracks of a manifest, and which of them are the same content.
+pub(crate) struct NamedTracks {
+    pub(crate) tracks: Vec<NamedTrack>,
+    pub(crate) switching_sets: Vec<SwitchingSet>,
+}
+
 /// The track of a media playlist that was given instead of a multivariant playlist.
-pub(crate) fn single(content: ContentId, url: &Arc<str>) -> NamedTrack {
+pub(crate) fn single(content: ContentId, url: &Arc<str>) -> NamedTracks {
     let kind = TrackKind::Video;
-    NamedTrack {
-        track: Track {
-            id: track_id(content, kind, &["single".to_owned()]),
+    let id = track_id(content, "hls", "", kind, &["single".to_owned()]);
+    NamedTracks {
+        tracks: vec![NamedTrack {
+            track: Track::new(id, kind, url.clone()),
+            first_url: url.clone(),
+        }],
+        switching_sets: vec![SwitchingSet {
             kind,
-            url: url.clone(),
-            bandwidth: None,
-            codecs: None,
-            resolution: None,
             language: None,
             name: None,
-            playlist: None,
-        },
-        first_url: url.clone(),
+        }],
     }
 }
 
@@ -47,7 +54,7 @@ pub(crate) fn tracks(
     content: ContentId,
     url: &str,
     config: &IdentityConfig,
-) -> Vec<NamedTrack> {
+) -> NamedTracks {
     let manifest = Canonical::new(url, config);
     let path = |url: &str| {
         let url = Canonical::new(url, config);
@@ -68,28 +75,61 @@ pub(crate) fn tracks(
         from_rendition(rendition, path(first_url))
     });
     let all: Vec<Entry> = variants.chain(renditions).collect();
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by(|a, b| {
-        let sorted = |at: &usize| all.get(*at).map(|e| (&e.track.url, e.track.kind, &e.key));
-        sorted(a).cmp(&sorted(b))
-    });
-    order.dedup_by_key(|at| all.get(*at).map(|entry| entry.track.url.clone()));
-    order.sort_unstable_by_key(|at| {
-        let url = all.get(*at).map(|entry| &entry.track.url);
-        all.iter().position(|entry| Some(&entry.track.url) == url)
-    });
     let mut names = BTreeSet::new();
-    let mut tracks = Vec::with_capacity(order.len());
-    for at in order {
-        let Some(entry) = all.get(at) else { continue };
+    let mut named = NamedTracks {
+        tracks: Vec::new(),
+        switching_sets: Vec::new(),
+    };
+    for entry in first_of_each_url(&all) {
         let mut track = entry.track.clone();
-        track.id = track_id(content, track.kind, &entry.key);
+        track.id = track_id(content, "hls", "", track.kind, &entry.key);
         if names.insert(track.id) {
+            track.switching_set = named.switching_set(&track);
             let first_url = entry.first_url.clone();
-            tracks.push(NamedTrack { track, first_url });
+            named.tracks.push(NamedTrack { track, first_url });
         }
     }
-    tracks
+    named
+}
+
+/// Of the entries with the same URL the one that sorts first, in the order in which the URLs are
+/// listed.
+fn first_of_each_url(all: &[Entry]) -> Vec<&Entry> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut chosen: Vec<&Entry> = Vec::new();
+    for entry in all {
+        let sorted = |entry: &Entry| (entry.track.kind, entry.key.clone());
+        match places
+            .get(&*entry.track.url)
+            .and_then(|at| chosen.get_mut(*at))
+        {
+            Some(known) if sorted(entry) < sorted(known) => *known = entry,
+            Some(_) => {}
+            None => {
+                places.insert(&entry.track.url, chosen.len());
+                chosen.push(entry);
+            }
+        }
+    }
+    chosen
+}
+
+impl NamedTracks {
+    /// The set that a track is in. Variants are one set; renditions are one if they have language
+    /// and name in common, since groups are qualities of the same.
+    fn switching_set(&mut self, track: &Track) -> usize {
+        let is_variant = track.bandwidth.is_some() || track.kind == TrackKind::IFrames;
+        let set = SwitchingSet {
+            kind: track.kind,
+            language: track.language.clone(),
+            name: track.name.clone().filter(|_| !is_variant),
+        };
+        let known = self.switching_sets.iter().position(|known| *known == set);
+        known.unwrap_or_else(|| {
+            self.switching_sets.push(set);
+            self.switching_sets.len() - 1
+        })
+    }
 }
 
 /// One listing of a track.
@@ -130,15 +170,11 @@ fn from_variant(variant: &Variant, (path, origin): (String, String)) -> Entry {
     };
     Entry {
         track: Track {
-            id: UNNAMED,
-            kind,
-            url: variant.url.clone(),
             bandwidth: variant.bandwidth,
             codecs: variant.codecs.clone(),
             resolution: variant.resolution,
-            language: None,
             name: variant.name.clone(),
-            playlist: None,
+            ..Track::new(UNNAMED, kind, variant.url.clone())
         },
         first_url: variant.first_url.clone(),
         key,
@@ -169,15 +205,9 @@ fn from_rendition(rendition: &Rendition, (path, origin): (String, String)) -> Op
     };
     Some(Entry {
         track: Track {
-            id: UNNAMED,
-            kind,
-            url: rendition.url.clone()?,
-            bandwidth: None,
-            codecs: None,
-            resolution: None,
             language: rendition.language.clone(),
             name: Some(rendition.name.clone()),
-            playlist: None,
+            ..Track::new(UNNAMED, kind, rendition.url.clone()?)
         },
         first_url: rendition.first_url.clone()?,
         key,

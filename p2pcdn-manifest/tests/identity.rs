@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use p2pcdn_manifest::{
-    HostGroup, IdentityConfig, Input, NeverReason, PathToken, Playlist, Resource, Sharing,
+    HostGroup, IdentityConfig, Input, NeverReason, PathToken, Resource, Segments, Sharing,
 };
 use p2pcdn_wire::{ByteRange, SegmentId, TrackId};
 use proptest::prelude::*;
@@ -20,15 +20,15 @@ fn single(url: &str, identity: &IdentityConfig, text: &str) -> Shell {
     Shell::with(url, identity.clone(), text)
 }
 
-fn ids(playlist: &Playlist) -> BTreeMap<u64, SegmentId> {
-    let segments = playlist.segments.iter();
+fn ids(playlist: &Segments) -> BTreeMap<u64, SegmentId> {
+    let segments = playlist.iter();
     segments
         .map(|segment| (segment.ordinal, segment.id))
         .collect()
 }
 
 fn single_ids(url: &str, identity: &IdentityConfig, text: &str) -> BTreeMap<u64, SegmentId> {
-    ids(single(url, identity, text).playlist(""))
+    ids(single(url, identity, text).segments(""))
 }
 
 fn track_ids(url: &str, identity: &IdentityConfig, text: &str) -> BTreeMap<String, TrackId> {
@@ -81,7 +81,7 @@ fn a_publishers_content_id_replaces_the_manifest_url() {
     let other = single("https://b.example/y/live.m3u8", &identity, &text);
     assert_eq!(one.presentation().content, other.presentation().content);
     assert_eq!(one.presentation().swarm, other.presentation().swarm);
-    assert_eq!(ids(one.playlist("")), ids(other.playlist("")));
+    assert_eq!(ids(one.segments("")), ids(other.segments("")));
     let tenant = IdentityConfig {
         tenant: "other".into(),
         ..identity
@@ -135,9 +135,9 @@ fn names_do_not_depend_on_where_the_manifest_was_redirected() {
     let direct = single(asked, &IdentityConfig::default(), &text);
     let mut redirected = Shell::new(asked, IdentityConfig::default());
     redirected.redirected(asked, "https://edge9.example/session/77/live.m3u8", &text);
-    assert_eq!(ids(direct.playlist("")), ids(redirected.playlist("")));
+    assert_eq!(ids(direct.segments("")), ids(redirected.segments("")));
     assert_eq!(
-        &*redirected.playlist("").segments[0].url,
+        &*redirected.segments("").at(0).unwrap().url,
         "https://edge9.example/session/77/s3.ts"
     );
 }
@@ -196,9 +196,9 @@ fn ranges_of_one_resource_and_its_init_section_have_names_of_their_own() {
         &IdentityConfig::default(),
         include_str!("fixtures/byte-ranges.m3u8"),
     );
-    let playlist = shell.playlist("");
-    let mut names: std::collections::BTreeSet<_> = playlist.segments.iter().map(|s| s.id).collect();
-    names.extend(playlist.segments[0].init.as_ref().map(|init| init.id));
+    let playlist = shell.segments("");
+    let mut names: std::collections::BTreeSet<_> = playlist.iter().map(|s| s.id).collect();
+    names.extend(playlist.at(0).unwrap().init.as_ref().map(|init| init.id));
     assert_eq!(names.len(), 4);
 }
 
@@ -281,12 +281,7 @@ fn a_url_that_is_a_key_is_never_shared() {
         &IdentityConfig::default(),
         include_str!("fixtures/encrypted.m3u8"),
     );
-    let sharing: Vec<Sharing> = shell
-        .playlist("")
-        .segments
-        .iter()
-        .map(|s| s.sharing)
-        .collect();
+    let sharing: Vec<Sharing> = shell.segments("").iter().map(|s| s.sharing).collect();
     let key = Sharing::Never(NeverReason::KeyUrl);
     let gap = Sharing::Never(NeverReason::Gap);
     let shared = Sharing::Shared;
@@ -313,7 +308,7 @@ fn a_key_that_becomes_known_later_withdraws_what_is_listed_already() {
         "#EXTM3U\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:2,\nk\n#EXTINF:2,\ns\n",
     );
     let sharing = |shell: &Shell| -> Vec<(Sharing, Sharing)> {
-        let segments = shell.playlist("a.m3u8").segments.iter();
+        let segments = shell.segments("a.m3u8").iter();
         segments
             .map(|s| (s.sharing, s.init.as_ref().unwrap().sharing))
             .collect()
@@ -338,7 +333,7 @@ fn a_key_that_becomes_known_later_withdraws_what_is_listed_already() {
 fn what_has_no_bytes_at_a_server_is_never_shared() {
     let text = "#EXTM3U\n#EXTINF:2,\ndata:video/mp4,x\n#EXTINF:2,\n#EXT-X-BYTERANGE:0@5\na.ts\n";
     let shell = single("https://h.example/l.m3u8", &IdentityConfig::default(), text);
-    let segments = &shell.playlist("").segments;
+    let segments = &shell.segments("");
     let never = Sharing::Never(NeverReason::NotFetchable);
     assert!(segments.iter().all(|segment| segment.sharing == never));
 }
@@ -351,7 +346,10 @@ fn every_url_of_a_presentation_is_told_apart() {
     shell.input(Input::TrackActivated(track));
     let list = "https://h.example/show/video/360.m3u8";
     shell.loaded(list, include_str!("fixtures/byte-ranges.m3u8"));
-    let init = shell.playlist("360.m3u8").segments[0]
+    let init = shell
+        .segments("360.m3u8")
+        .at(0)
+        .unwrap()
         .init
         .as_ref()
         .unwrap()
@@ -360,7 +358,7 @@ fn every_url_of_a_presentation_is_told_apart() {
     let resource = |url: &str, range: Option<(u64, u64)>| {
         presentation.resource(url, range.map(|(start, end)| ByteRange::new(start, end)))
     };
-    assert_eq!(resource(url, None), Some(Resource::MultivariantPlaylist));
+    assert_eq!(resource(url, None), Some(Resource::Manifest));
     assert_eq!(resource(list, None), Some(Resource::MediaPlaylist(track)));
     let directive = format!("{list}?_HLS_msn=7");
     assert_eq!(

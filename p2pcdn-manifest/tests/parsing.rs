@@ -1,12 +1,12 @@
 //! One playlist, as written.
 #![cfg(feature = "hls")]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use p2pcdn_manifest::{
-    Found, Liveness, MAX_KEYS_PER_SEGMENT, MAX_SEGMENTS, MAX_TEXT_LEN, MAX_TRACKS, MAX_WARNINGS,
-    Manifest, MediaPlaylist, Multivariant, ParseError, RenditionKind, VariantKind, WarningKind,
-    parse,
+    Found, InitSection, Liveness, MAX_KEYS_PER_SEGMENT, MAX_SEGMENTS, MAX_TEXT_LEN, MAX_TRACKS,
+    MAX_WARNINGS, Manifest, MediaPlaylist, MediaSegment, Multivariant, ParseError, RenditionKind,
+    VariantKind, WarningKind, parse,
 };
 use p2pcdn_wire::ByteRange;
 
@@ -31,13 +31,18 @@ fn error(text: &str) -> ParseError {
 }
 
 /// The last part of each segment's URL.
-fn names(media: &MediaPlaylist) -> Vec<&str> {
-    let urls = media.segments.iter().filter_map(|s| s.url.as_deref());
-    urls.filter_map(|url| url.rsplit('/').next()).collect()
+fn names(media: &MediaPlaylist) -> Vec<String> {
+    let urls = media.segments().filter_map(|s| s.url);
+    let name = |url: Arc<str>| Some(url.rsplit('/').next()?.to_owned());
+    urls.filter_map(name).collect()
+}
+
+fn segment(media: &MediaPlaylist, at: usize) -> MediaSegment {
+    media.segments().nth(at).expect("it is listed")
 }
 
 fn millis(media: &MediaPlaylist) -> Vec<u128> {
-    let segments = media.segments.iter();
+    let segments = media.segments();
     segments.map(|s| s.duration.as_millis()).collect()
 }
 
@@ -51,7 +56,7 @@ fn keys(media: &MediaPlaylist) -> Vec<Vec<String>> {
             url.trim_start_matches("https://cdn.example/vod/show/")
         )
     };
-    let segments = media.segments.iter();
+    let segments = media.segments();
     segments
         .map(|s| s.keys.iter().map(describe).collect())
         .collect()
@@ -72,23 +77,15 @@ fn a_live_window_is_read_whole() {
         ["seg100.m4s", "seg101.m4s", "seg102.m4s", "seg103.m4s"]
     );
     assert_eq!(millis(&media), [2000, 1920, 2000, 2000]);
-    let discontinuities: Vec<u64> = media
-        .segments
-        .iter()
-        .map(|s| s.discontinuity_sequence)
-        .collect();
+    let discontinuities: Vec<u64> = media.segments().map(|s| s.discontinuity_sequence).collect();
     assert_eq!(discontinuities, [3, 3, 3, 4]);
-    let inits = media.segments.iter().filter_map(|s| s.init.as_deref());
-    assert!(
-        inits
-            .clone()
-            .all(|init| &*init.url == "https://cdn.example/vod/show/init.mp4")
-    );
-    assert_eq!(inits.count(), 4);
+    let inits: Vec<Arc<InitSection>> = media.segments().filter_map(|s| s.init).collect();
+    let is_it = |init: &Arc<InitSection>| *init.url == *"https://cdn.example/vod/show/init.mp4";
+    assert!(inits.iter().all(is_it));
+    assert_eq!(inits.len(), 4);
     // 2026-01-01T00:00:00Z is 1767225600 by `date`.
     let dates: Vec<Option<i64>> = media
-        .segments
-        .iter()
+        .segments()
         .map(|s| Some(s.date?.as_micros()))
         .collect();
     assert_eq!(dates, [Some(1_767_225_600_000_000), None, None, None]);
@@ -140,7 +137,7 @@ fn a_multivariant_playlist_is_read_whole() {
 #[test]
 fn byte_ranges_without_offset_follow_the_one_before() {
     let media = media(include_str!("fixtures/byte-ranges.m3u8"));
-    let ranges: Vec<ByteRange> = media.segments.iter().filter_map(|s| s.range).collect();
+    let ranges: Vec<ByteRange> = media.segments().filter_map(|s| s.range).collect();
     assert_eq!(
         ranges,
         [
@@ -149,7 +146,7 @@ fn byte_ranges_without_offset_follow_the_one_before() {
             ByteRange::new(200_000, 250_000)
         ]
     );
-    let init = media.segments[2].init.as_ref().unwrap();
+    let init = segment(&media, 2).init.unwrap();
     assert_eq!(init.range, Some(ByteRange::new(0, 700)));
     assert_eq!(media.liveness, Liveness::Ended);
 }
@@ -190,10 +187,10 @@ fn keys_hold_until_replaced_per_format_or_cleared() {
             vec![],
         ]
     );
-    assert_eq!(media.segments[1].keys[0].iv, Some(42));
-    assert_eq!(media.segments[3].keys[0].iv, None);
+    assert_eq!(segment(&media, 1).keys[0].iv, Some(42));
+    assert_eq!(segment(&media, 3).keys[0].iv, None);
     assert_eq!(media.key_urls.len(), 3);
-    let gaps: Vec<bool> = media.segments.iter().map(|s| s.gap).collect();
+    let gaps: Vec<bool> = media.segments().map(|s| s.is_gap).collect();
     assert_eq!(gaps, [false, false, false, false, false, true]);
 }
 
@@ -213,8 +210,7 @@ fn init_sections_hold_until_replaced() {
          #EXT-X-MAP:URI=\"j\",BYTERANGE=\"5\"\n#EXTINF:1,\nd\n",
     );
     let inits: Vec<Option<String>> = media
-        .segments
-        .iter()
+        .segments()
         .map(|s| {
             s.init
                 .as_ref()
@@ -234,11 +230,7 @@ fn durations_are_exact_and_sloppy_ones_recovered() {
                 #EXTINF:6\nb.ts\n#EXTINF:6.,T, with comma\nc.ts\n#EXTINF:.5,\nd.ts\n\
                 #EXTINF:-1 tvg-id=\"a\",Chan\nhttp://x/e.ts\n#EXTINF:99999999999,\nf.ts\n";
     let media = media(text);
-    let nanos: Vec<u128> = media
-        .segments
-        .iter()
-        .map(|s| s.duration.as_nanos())
-        .collect();
+    let nanos: Vec<u128> = media.segments().map(|s| s.duration.as_nanos()).collect();
     assert_eq!(
         nanos,
         [
@@ -287,7 +279,7 @@ fn text_oddities_neither_cut_nor_add_segments() {
     let Ok(Manifest::Media(media)) = parse(&bytes, BASE) else {
         panic!("not UTF-8 is no reason to refuse");
     };
-    assert_eq!(media.segments.len(), 4);
+    assert_eq!(media.segments().len(), 4);
     assert_eq!(kinds(&media), [WarningKind::NotUtf8]);
 }
 
@@ -295,7 +287,7 @@ fn text_oddities_neither_cut_nor_add_segments() {
 #[test]
 fn a_lone_cr_does_not_end_a_line() {
     let media = media("#EXTM3U\n#EXTINF:6,\na.ts\rx\n#EXTINF:6,\nb.ts\n");
-    assert_eq!(media.segments.len(), 2);
+    assert_eq!(media.segments().len(), 2);
     assert_eq!(names(&media)[1], "b.ts");
 }
 
@@ -393,7 +385,10 @@ fn what_is_no_playlist_is_told() {
 #[test]
 fn each_limit_holds_at_one_more() {
     let segments = |count: usize| format!("#EXTM3U\n{}", "#EXTINF:1,\na\n".repeat(count));
-    assert_eq!(media(&segments(MAX_SEGMENTS)).segments.len(), MAX_SEGMENTS);
+    assert_eq!(
+        media(&segments(MAX_SEGMENTS)).segments().len(),
+        MAX_SEGMENTS
+    );
     let line = u32::try_from(1 + 2 * (MAX_SEGMENTS + 1)).unwrap();
     assert_eq!(
         error(&segments(MAX_SEGMENTS + 1)),
@@ -412,7 +407,7 @@ fn each_limit_holds_at_one_more() {
 
     let mut text = "#EXTM3U\n#EXTINF:1,\na\n".to_owned();
     text += &"#".repeat(MAX_TEXT_LEN - text.len());
-    assert_eq!(media(&text).segments.len(), 1);
+    assert_eq!(media(&text).segments().len(), 1);
     text.push('#');
     assert_eq!(error(&text), ParseError::TooLong);
 }
@@ -425,10 +420,10 @@ fn keys_in_force_and_warnings_are_bounded() {
         format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n{keys}#EXTINF:1,\na\n")
     };
     let full = media(&text(MAX_KEYS_PER_SEGMENT));
-    assert_eq!(full.segments[0].keys.len(), MAX_KEYS_PER_SEGMENT);
+    assert_eq!(segment(&full, 0).keys.len(), MAX_KEYS_PER_SEGMENT);
     assert_eq!(full.warnings, []);
     let over = media(&text(MAX_KEYS_PER_SEGMENT + 1));
-    assert_eq!(over.segments[0].keys.len(), MAX_KEYS_PER_SEGMENT);
+    assert_eq!(segment(&over, 0).keys.len(), MAX_KEYS_PER_SEGMENT);
     assert_eq!(kinds(&over), [WarningKind::TooManyKeys]);
     assert_eq!(
         over.key_urls.len(),
@@ -444,6 +439,37 @@ fn keys_in_force_and_warnings_are_bounded() {
 #[test]
 fn short_lines_cannot_multiply_a_long_base() {
     let base = format!("https://cdn.example/{}/list.m3u8", "x".repeat(8000));
+    let key = "#EXT-X-KEY:METHOD=X,URI=\"a\"\n";
+    let text = |count| format!("#EXTM3U\n#EXTINF:1,\na\n{}", key.repeat(count));
+    assert_eq!(
+        parse(text(10_000).as_bytes(), &base),
+        Err(ParseError::TooLong)
+    );
+    // Segments are resolved when they are asked for.
     let text = format!("#EXTM3U\n{}", "#EXTINF:1,\na\n".repeat(10_000));
-    assert_eq!(parse(text.as_bytes(), &base), Err(ParseError::TooLong));
+    let Ok(Manifest::Media(media)) = parse(text.as_bytes(), &base) else {
+        panic!("it is a media playlist");
+    };
+    assert_eq!(media.segments().len(), 10_000);
+}
+
+#[test]
+fn short_tags_cannot_multiply_a_long_list_of_keys() {
+    let key = |n| format!("#EXT-X-KEY:METHOD=X,URI=\"k\",KEYFORMAT=\"{n}\"\n");
+    let mut text = format!("#EXTM3U\n{}", (0..16).map(key).collect::<String>());
+    for n in 0..80_000 {
+        text += &format!("#EXT-X-KEY:METHOD=X,IV=0x{n:x},KEYFORMAT=\"0\"\n#EXTINF:1,\na\n");
+    }
+    assert_eq!(error(&text), ParseError::TooLong);
+}
+
+#[test]
+fn keys_repeated_before_each_segment_are_remembered_once() {
+    let keys = "#EXT-X-KEY:METHOD=X,URI=\"a\"\n#EXT-X-KEY:METHOD=X,URI=\"b\",KEYFORMAT=\"f\"\n";
+    let media = media(&format!(
+        "#EXTM3U\n{}",
+        format!("{keys}#EXTINF:1,\na\n").repeat(1000)
+    ));
+    assert_eq!(media.key_urls.len(), 2);
+    assert!(media.segments().all(|segment| segment.keys.len() == 2));
 }

@@ -3,16 +3,16 @@
 
 mod support;
 
-use std::sync::Arc;
-
-use p2pcdn_manifest::{Event, IdentityConfig, Input, Liveness, LoadFailure, ParseError};
+use p2pcdn_manifest::{
+    Event, Format, IdentityConfig, Input, Liveness, LoadFailure, NeverReason, ParseError, Sharing,
+};
 use p2pcdn_wire::OrdinalRange;
 use support::{A, LIST, Shell, URL, activate, direct, live, load, variants, window};
 
 #[test]
 fn a_multivariant_playlist_waits_for_a_track_to_be_played() {
     let mut shell = variants();
-    assert!(shell.presentation().is_multivariant);
+    assert_eq!(shell.presentation().format, Format::HlsMultivariant);
     assert_eq!(shell.presentation().tracks.len(), 3);
     assert_eq!(shell.take_loads(), Vec::<String>::new());
     assert_eq!(shell.wake(), None);
@@ -25,7 +25,7 @@ fn a_multivariant_playlist_waits_for_a_track_to_be_played() {
         "one load per URL at a time"
     );
     shell.loaded(A, &live("s", 0, 3));
-    assert_eq!(shell.playlist(A).segments.len(), 3);
+    assert_eq!(shell.segments(A).len(), 3);
     assert_eq!(shell.wake(), Some(2000));
     assert_eq!(shell.take_loads(), [A]);
 }
@@ -33,7 +33,7 @@ fn a_multivariant_playlist_waits_for_a_track_to_be_played() {
 #[test]
 fn a_media_playlist_given_directly_is_the_only_track_and_active() {
     let mut shell = direct(&live("s", 5, 3));
-    assert!(!shell.presentation().is_multivariant);
+    assert_eq!(shell.presentation().format, Format::HlsMedia);
     assert_eq!(shell.presentation().tracks.len(), 1);
     assert_eq!(window(&shell), OrdinalRange::new(5, 8));
     assert_eq!(shell.wake(), Some(2000));
@@ -88,7 +88,7 @@ fn an_ended_playlist_is_loaded_once() {
     let mut shell = direct(&(live("s", 0, 3) + "#EXT-X-ENDLIST\n"));
     let track = shell.track("");
     assert_eq!(shell.take_events(), [Event::Ended { track }]);
-    assert_eq!(shell.playlist("").liveness, Liveness::Ended);
+    assert_eq!(shell.segments("").liveness, Liveness::Ended);
     assert_eq!(shell.wake(), None);
     shell.input(Input::TrackDeactivated(track));
     shell.input(Input::TrackActivated(track));
@@ -98,15 +98,15 @@ fn an_ended_playlist_is_loaded_once() {
 #[test]
 fn a_stream_that_ends_keeps_its_names_and_places() {
     let mut shell = direct(&live("s", 4, 3));
-    let before = shell.playlist("").segments.clone();
+    let before = shell.segments("").clone();
     shell.wake();
     shell.loaded(URL, &(live("s", 4, 3) + "#EXT-X-ENDLIST\n"));
-    assert_eq!(shell.playlist("").liveness, Liveness::Ended);
+    assert_eq!(shell.segments("").liveness, Liveness::Ended);
     assert!(
         before
             .iter()
-            .zip(&shell.playlist("").segments)
-            .all(|(a, b)| Arc::ptr_eq(a, b))
+            .zip(shell.segments("").iter())
+            .all(|(a, b)| a == b)
     );
     assert_eq!(shell.wake(), None);
 }
@@ -298,7 +298,7 @@ fn variables_are_imported_from_the_multivariant_playlist() {
         A,
         "#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"d\"\n#EXTINF:2,\n{$d}/s.ts\n",
     );
-    let url = &shell.playlist(A).segments[0].url;
+    let url = &shell.segments(A).at(0).unwrap().url;
     assert_eq!(&**url, "https://h.example/dir/s.ts");
 }
 
@@ -310,4 +310,23 @@ fn hours_asleep_are_one_reload() {
     assert_eq!(shell.take_loads(), [URL]);
     shell.pass(0);
     assert_eq!(shell.take_loads(), Vec::<String>::new());
+}
+
+#[test]
+fn an_init_segment_that_turns_out_to_be_a_key_changes_its_segments() {
+    let list = |keys: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n{keys}#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:2,\n1.m4s\n"
+        )
+    };
+    let mut shell = direct(&list(""));
+    let keys = "#EXT-X-KEY:METHOD=AES-128,URI=\"i.mp4\"\n#EXT-X-KEY:METHOD=NONE\n";
+    shell.loaded(URL, &list(keys));
+    let [change] = &shell.changes[..] else {
+        panic!("one track changed: {:?}", shell.changes);
+    };
+    assert_eq!(change.changed, [OrdinalRange::new(0, 1)]);
+    let init = shell.segments("").first().and_then(|segment| segment.init);
+    let sharing = init.map(|init| init.sharing);
+    assert_eq!(sharing, Some(Sharing::Never(NeverReason::KeyUrl)));
 }

@@ -63,20 +63,29 @@ fn run(steps: &[Step]) -> Vec<Output> {
     for step in steps {
         while let Some(output) = refresh.poll_output() {
             match &output {
-                Output::Load { url } => {
+                Output::Load { url, .. } => {
                     assert!(
                         loading.insert(url.to_string()),
                         "one load per URL at a time"
                     );
                 }
                 Output::Updated(update) => {
-                    tracks = update.tracks.iter().map(|track| track.id).collect();
-                    for playlist in update.tracks.iter().filter_map(|t| t.playlist.as_ref()) {
-                        let segments = playlist.segments.iter();
-                        let ordinals: Vec<u64> = segments.map(|s| s.ordinal).collect();
-                        let window = playlist.window();
+                    tracks = update
+                        .presentation
+                        .tracks
+                        .iter()
+                        .map(|track| track.id)
+                        .collect();
+                    for segments in update
+                        .presentation
+                        .tracks
+                        .iter()
+                        .filter_map(|t| t.segments.as_ref())
+                    {
+                        let ordinals: Vec<u64> = segments.iter().map(|s| s.ordinal).collect();
+                        let window = segments.window();
                         assert_eq!(ordinals, (window.start..window.end).collect::<Vec<_>>());
-                        assert!(playlist.segments.is_sorted_by_key(|s| s.start));
+                        assert!(segments.iter().is_sorted_by_key(|s| s.start));
                     }
                 }
                 Output::Event(_) => {}
@@ -85,6 +94,7 @@ fn run(steps: &[Step]) -> Vec<Output> {
         }
         let track = |at: &usize| tracks.get(*at).copied().unwrap_or(TrackId::new([0; 16]));
         let loaded = |url: &str, text: &str| Input::Loaded {
+            range: None,
             url: url.into(),
             final_url: url.into(),
             body: text.to_owned().into(),
@@ -104,6 +114,7 @@ fn run(steps: &[Step]) -> Vec<Output> {
                 match text {
                     Some(text) => loaded(&url, text),
                     None => Input::LoadFailed {
+                        range: None,
                         url: url.as_str().into(),
                         reason: LoadFailure::Network,
                     },

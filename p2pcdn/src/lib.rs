@@ -1,4 +1,4 @@
-//! Viewers of an HLS stream fetch its segments from each other over WebRTC, beside the CDN and
+//! Viewers of an HLS or DASH stream fetch its segments from each other over WebRTC, beside the CDN and
 //! never worse than with it alone.
 //!
 //! - `Client` (feature `tokio`) is one viewer with its sockets: give it a manifest URL, ask it for
@@ -37,10 +37,10 @@
 //!     let client = Client::open("https://cdn.example/live.m3u8", config).await?;
 //!     client.watch(client.presentation().tracks[0].id).await?;
 //!     let mut changes = client.changes();
-//!     let listed = changes.wait_for(|it| it.tracks[0].playlist.is_some()).await?.clone();
-//!     let playlist = listed.tracks[0].playlist.as_ref().ok_or("not loaded")?;
-//!     let url = &*playlist.segments.last().ok_or("no segments yet")?.url;
-//!     let media = client.fetch(Request::get(url)).await?.bytes().await?;
+//!     let listed = changes.wait_for(|it| it.tracks[0].segments.is_some()).await?.clone();
+//!     let segments = listed.tracks[0].segments.as_ref().ok_or("not loaded")?;
+//!     let newest = segments.last().ok_or("no segments yet")?;
+//!     let media = client.fetch(Request::get(&*newest.url)).await?.bytes().await?;
 //!     println!("{} bytes: {:?}", media.len(), client.statistics().await?.snapshot);
 //!     client.set_policy(Policy { upload: Switch::Off, ..Policy::default() }).await?;
 //!     client.close().await;
@@ -48,9 +48,10 @@
 //! }
 //! ```
 //!
-//! A player that reads playlists itself needs less: hand each of its requests to `Client::fetch`.
-//! Playlists come as the origin wrote them, segments through the swarm, everything else (init
-//! segments, keys) straight from the origin. Tell `Client::set_playback` at each change and about
+//! A player that reads manifests itself needs less: hand each of its requests to `Client::fetch`.
+//! Manifests come as the origin wrote them, segments through the swarm, everything else (init
+//! segments, keys, parts of segments) straight from the origin. So do the segments
+//! of live DASH tracks that are named by time: they are not shared. Tell `Client::set_playback` at each change and about
 //! once a second where the playhead is: deadlines come from it.
 //!
 //! # Other shells
@@ -82,6 +83,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `hls` | yes | HLS playlists: `manifest::parse` and `manifest::Refresh` |
+//! | `dash` | yes | DASH MPDs |
 //! | `tokio` | no | `Client`, and with it `hls`, `url` of the manifest crate, WebRTC on str0m, HTTP with reqwest, trackers over WebSocket |
 //! | `serde` | no | `Serialize` and `Deserialize` for the counters |
 //!

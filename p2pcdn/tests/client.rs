@@ -32,6 +32,8 @@ enum Resource {
     Whole(Bytes),
     /// Says how long it is, delivers this much and then nothing more.
     StopsAfter(usize, Bytes),
+    /// Comes after this long.
+    Late(Duration, Bytes),
     /// Never answers.
     Silent,
 }
@@ -57,6 +59,20 @@ impl Origin {
         resources.insert(url.to_owned(), resource);
     }
 
+    /// The first URL with this in it that was asked for.
+    async fn asked_with(&self, text: &str) -> String {
+        soon(async {
+            loop {
+                let asked = self.asked.lock().unwrap().clone();
+                if let Some(url) = asked.into_iter().find(|url| url.contains(text)) {
+                    return url;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
     fn times_asked(&self, url: &str) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|one| *one == url).count()
@@ -71,6 +87,10 @@ impl HttpClient for Origin {
         let (status, whole, stops_after) = match found {
             Some(Resource::Whole(bytes)) => (200, bytes, None),
             Some(Resource::StopsAfter(count, bytes)) => (200, bytes, Some(count)),
+            Some(Resource::Late(after, bytes)) => {
+                sleep(after).await;
+                (200, bytes, None)
+            }
             Some(Resource::Silent) => std::future::pending().await,
             None => (404, Bytes::new(), None),
         };
@@ -117,6 +137,21 @@ fn vod(segments: &[&str]) -> Resource {
         playlist.push_str(&format!("#EXTINF:2,\n{segment}\n"));
     }
     text(playlist + "#EXT-X-ENDLIST\n")
+}
+
+/// A live playlist of the first so many segments, 2 s each, with these tags.
+fn live(tags: &str, segments: usize) -> String {
+    let mut playlist = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{tags}");
+    for segment in 0..segments {
+        playlist.push_str(&format!("#EXTINF:2,\n{segment}.ts\n"));
+    }
+    playlist
+}
+
+fn listed_count(client: &Client) -> usize {
+    let presentation = client.presentation();
+    let segments = presentation.tracks[0].segments.as_ref();
+    segments.map_or(0, |segments| segments.len())
 }
 
 fn master() -> Resource {
@@ -347,4 +382,133 @@ async fn a_player_that_does_not_report_gets_all_that_it_asks_for_at_a_time() {
     let [_, one, two] = &urls;
     let (one, two) = tokio::join!(read(&client, one), read(&client, two));
     assert!(one.unwrap() == media(1) && two.unwrap() == media(2));
+}
+
+#[tokio::test]
+async fn a_low_latency_player_gets_exactly_what_it_asks_for() {
+    let asked = "https://cdn.example/low.m3u8?_HLS_msn=3&_HLS_part=0";
+    let newer = live("", 4) + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"4.0.ts\"\n";
+    let origin = Origin::new([(LOW, text(live("", 3))), (asked, text(newer.clone()))]);
+    let client = open(LOW, &origin).await;
+    assert_eq!(listed_count(&client), 3);
+    for times in 1..=2 {
+        assert_eq!(read(&client, asked).await, Ok(newer.clone().into()));
+        assert_eq!(origin.times_asked(asked), times);
+    }
+    // What the player learnt, the client knows too.
+    let mut changes = client.changes();
+    let is_known = |_: &Arc<_>| listed_count(&client) == 4;
+    soon(changes.wait_for(is_known)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_low_latency_player_hears_itself_that_the_server_refuses() {
+    let origin = Origin::new([(LOW, text(live("", 3)))]);
+    let client = open(LOW, &origin).await;
+    let refused = Request::get("https://cdn.example/low.m3u8?_HLS_msn=99");
+    let response = soon(client.fetch(refused)).await.unwrap();
+    assert_eq!(response.status, 404);
+    assert!(read(&client, LOW).await.unwrap().starts_with(b"#EXTM3U"));
+}
+
+const BLOCKING: &str = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n\
+                        #EXT-X-PART-INF:PART-TARGET=0.5\n";
+
+#[tokio::test]
+async fn a_player_shares_the_wait_for_what_the_client_waits_for() {
+    let origin = Origin::new([(LOW, text(live(BLOCKING, 3)))]);
+    let next = "https://cdn.example/low.m3u8?_HLS_msn=3&_HLS_part=0";
+    let newer = Bytes::from(live(BLOCKING, 4));
+    origin.put(
+        next,
+        Resource::Late(Duration::from_millis(500), newer.clone()),
+    );
+    let client = open(LOW, &origin).await;
+    assert_eq!(origin.asked_with("_HLS_").await, next);
+    assert_eq!(read(&client, next).await, Ok(newer));
+    assert_eq!(origin.times_asked(next), 1);
+}
+
+#[tokio::test]
+async fn a_player_without_directives_does_not_wait_until_there_is_something_new() {
+    let origin = Origin::new([(LOW, text(live(BLOCKING, 3)))]);
+    let next = "https://cdn.example/low.m3u8?_HLS_msn=3&_HLS_part=0";
+    origin.put(next, Resource::Silent);
+    let client = open(LOW, &origin).await;
+    assert_eq!(origin.asked_with("_HLS_").await, next);
+    // Longer than a copy of a live playlist is handed out.
+    sleep(Duration::from_millis(1_200)).await;
+    let plain = read(&client, LOW).await;
+    assert_eq!(plain, Ok(live(BLOCKING, 3).into()));
+    assert_eq!(origin.times_asked(LOW), 2);
+}
+
+#[cfg(feature = "dash")]
+mod dash {
+    use super::*;
+
+    const MPD: &str = "https://cdn.example/film.mpd";
+
+    const ON_DEMAND: &str = r#"type="static" mediaPresentationDuration="PT6S""#;
+    const LIVE: &str = r#"type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z"
+        minimumUpdatePeriod="PT60S""#;
+
+    /// Three segments of 2 s.
+    fn mpd(kind: &str, media: &str) -> Resource {
+        text(format!(
+            r#"<?xml version="1.0"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" {kind}
+     minBufferTime="PT2S" profiles="urn:mpeg:dash:profile:isoff-live:2011">
+  <Period id="p" start="PT0S">
+    <AdaptationSet contentType="video" mimeType="video/mp4">
+      <SegmentTemplate timescale="1" media="{media}" initialization="init.mp4">
+        <SegmentTimeline><S t="0" d="2" r="2"/></SegmentTimeline>
+      </SegmentTemplate>
+      <Representation id="v" bandwidth="100000"/>
+    </AdaptationSet>
+  </Period>
+</MPD>"#
+        ))
+    }
+
+    #[tokio::test]
+    async fn segments_are_kept_whatever_names_them() {
+        for kind in [ON_DEMAND, LIVE] {
+            for (media_template, url) in [
+                ("$Number$.m4s", "https://cdn.example/2.m4s"),
+                ("t$Time$.m4s", "https://cdn.example/t2.m4s"),
+            ] {
+                let origin = Origin::new([
+                    (MPD, mpd(kind, media_template)),
+                    (url, Resource::Whole(media(2))),
+                ]);
+                let client = open(MPD, &origin).await;
+                for _ in 0..2 {
+                    assert_eq!(read(&client, url).await, Ok(media(2)), "{kind} {url}");
+                }
+                // The second time from memory.
+                assert_eq!(origin.times_asked(url), 1, "{kind} {url}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_live_mpd_is_loaded_again_for_a_player_that_asks_for_it() {
+        let origin = Origin::new([(MPD, mpd(LIVE, "$Number$.m4s"))]);
+        let client = open(MPD, &origin).await;
+        // Longer than a copy of a live manifest is handed out.
+        sleep(Duration::from_millis(1_200)).await;
+        assert!(read(&client, MPD).await.unwrap().starts_with(b"<?xml"));
+        assert_eq!(origin.times_asked(MPD), 2);
+    }
+
+    #[tokio::test]
+    async fn an_mpd_on_demand_is_loaded_once() {
+        let origin = Origin::new([(MPD, mpd(ON_DEMAND, "$Number$.m4s"))]);
+        let client = open(MPD, &origin).await;
+        // Longer than a copy of a live manifest is handed out.
+        sleep(Duration::from_millis(1_200)).await;
+        assert!(read(&client, MPD).await.unwrap().starts_with(b"<?xml"));
+        assert_eq!(origin.times_asked(MPD), 1);
+    }
 }

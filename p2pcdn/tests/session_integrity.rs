@@ -225,7 +225,7 @@ fn a_request_for_a_private_segment_is_rejected_although_its_bytes_match_the_map(
     let segment = world.segment(one, 505);
     assert!(!world.store(one).verified_blocks(segment).is_empty());
     let id = world.nodes[one].presentation.as_ref().unwrap().tracks[0]
-        .playlist
+        .segments
         .as_ref()
         .unwrap()
         .segment(505)

@@ -181,17 +181,16 @@ impl Work {
     /// The segments of a track that were not taken on yet, in the order in which viewers need
     /// them: the newest first of a live window, the first first on demand.
     fn new_jobs(&mut self, track: &Track) -> Vec<(usize, Job)> {
-        let Some(playlist) = &track.playlist else {
+        let Some(segments) = &track.segments else {
             return Vec::new();
         };
         let (epoch, from) = self.done.get(&track.id).copied().unwrap_or_default();
-        let from = if epoch == playlist.epoch { from } else { 0 };
-        let end = playlist.window().end;
-        self.done.insert(track.id, (playlist.epoch, end));
-        let mut jobs: Vec<_> = playlist
-            .segments
-            .iter()
-            .filter(|segment| segment.ordinal >= from && segment.sharing == Sharing::Shared)
+        let from = if epoch == segments.epoch { from } else { 0 };
+        let end = segments.window().end;
+        self.done.insert(track.id, (segments.epoch, end));
+        let mut jobs: Vec<_> = segments
+            .from_ordinal(from)
+            .filter(|segment| segment.sharing == Sharing::Shared)
             .map(|segment| Job {
                 track: track.id,
                 ordinal: segment.ordinal,
@@ -202,7 +201,7 @@ impl Work {
                 },
             })
             .collect();
-        if playlist.liveness == Liveness::Live {
+        if segments.liveness == Liveness::Live {
             jobs.reverse();
         }
         jobs.into_iter().enumerate().collect()

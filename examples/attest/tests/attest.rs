@@ -43,8 +43,8 @@ fn config(manifest_url: String, key: SigningKey) -> Config {
 }
 
 fn ids(presentation: &Presentation) -> Vec<SegmentId> {
-    let playlist = presentation.tracks[0].playlist.as_ref().unwrap();
-    playlist.segments.iter().map(|segment| segment.id).collect()
+    let segments = presentation.tracks[0].segments.as_ref().unwrap();
+    segments.iter().map(|segment| segment.id).collect()
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use p2pcdn::{
     manifest::{
-        Config, Event, Input, LoadFailure, MAX_TEXT_LEN, Output, Playlist, Presentation, Refresh,
-        Segment, TrackKind,
+        Config, Event, Input, LoadFailure, MAX_TEXT_LEN, Output, Presentation, Refresh, Segment,
+        Segments, TrackKind,
     },
     metrics::{Delivery, HttpReason, Throughput, ThroughputConfig},
-    wire::{self, BitRate, ByteRange, TrackId},
+    wire::{self, BitRate, ByteRange, TrackId, UnixTime},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -53,7 +53,7 @@ impl World for HttpWorld {
 
 /// A viewer's own HTTP client and its view of the manifest.
 ///
-/// Playlists are reloaded by the same rules as the viewers with peers reload them.
+/// Manifests are reloaded by the same rules as the viewers with peers reload them.
 struct HttpSource {
     http: Http,
     presentation: watch::Receiver<Option<Arc<Presentation>>>,
@@ -92,7 +92,7 @@ impl HttpSource {
         })
     }
 
-    /// Makes `track` the one whose playlist is kept fresh.
+    /// Makes `track` the one whose manifest is kept fresh.
     fn watch_track(&self, track: TrackId) {
         let mut watched = self.track.lock().expect("nothing panics while holding it");
         if *watched == Some(track) {
@@ -120,22 +120,22 @@ impl Source for HttpSource {
         Ok(known.as_deref().map(rungs_of).unwrap_or_default())
     }
 
-    async fn playlist(
+    async fn segments(
         &self,
         track: TrackId,
-        seen: Option<&Arc<Playlist>>,
-    ) -> Result<Arc<Playlist>, SourceError> {
+        seen: Option<&Segments>,
+    ) -> Result<Segments, SourceError> {
         self.watch_track(track);
         let mut presentation = self.presentation.clone();
         loop {
             let current = presentation.borrow_and_update().clone();
-            let playlist = current
+            let segments = current
                 .as_ref()
-                .and_then(|current| current.track(track)?.playlist.clone());
-            if let Some(playlist) = playlist
-                && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &playlist))
+                .and_then(|current| current.track(track)?.segments.clone());
+            if let Some(segments) = segments
+                && seen.is_none_or(|seen| *seen != segments)
             {
-                return Ok(playlist);
+                return Ok(segments);
             }
             presentation.changed().await.map_err(|_| closed())?;
         }
@@ -244,9 +244,14 @@ impl Http {
         }
     }
 
-    /// Loads a playlist and gives its text and its URL after redirects.
-    async fn load(&self, url: &str) -> Result<(Bytes, Arc<str>), LoadFailure> {
-        let response = self.get(url, None).await.map_err(load_failure)?;
+    /// Loads a manifest, or the index in a range of a media resource, and gives its text and its
+    /// URL after redirects.
+    async fn load(
+        &self,
+        url: &str,
+        range: Option<ByteRange>,
+    ) -> Result<(Bytes, Arc<str>), LoadFailure> {
+        let response = self.get(url, range).await.map_err(load_failure)?;
         let final_url: Arc<str> = response.url().as_str().into();
         let mut body = response.bytes_stream();
         let mut text = BytesMut::new();
@@ -280,15 +285,20 @@ async fn keep_fresh(
     presentation: watch::Sender<Option<Arc<Presentation>>>,
 ) {
     let mut loads = JoinSet::new();
+    let micros = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |it| it.as_micros());
+    let clock = UnixTime::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
+    refresh.handle_input(Input::ClockKnown(clock), http.now());
     loop {
         while let Some(output) = refresh.poll_output() {
             match output {
-                Output::Load { url } => {
+                Output::Load { url, range } => {
                     let http = http.clone();
-                    loads.spawn(async move { load(&http, url).await });
+                    loads.spawn(async move { load(&http, url, range).await });
                 }
                 Output::Updated(update) => {
-                    presentation.send_replace(Some(update));
+                    presentation.send_replace(Some(update.presentation));
                 }
                 Output::Event(event) => log(&event),
             }
@@ -311,15 +321,16 @@ async fn keep_fresh(
     }
 }
 
-async fn load(http: &Http, url: Arc<str>) -> Input {
-    let loaded = timeout(PLAYLIST_TIMEOUT, http.load(&url)).await;
+async fn load(http: &Http, url: Arc<str>, range: Option<ByteRange>) -> Input {
+    let loaded = timeout(MANIFEST_TIMEOUT, http.load(&url, range)).await;
     match loaded.unwrap_or(Err(LoadFailure::Timeout)) {
         Ok((body, final_url)) => Input::Loaded {
             url,
+            range,
             final_url,
             body,
         },
-        Err(reason) => Input::LoadFailed { url, reason },
+        Err(reason) => Input::LoadFailed { url, range, reason },
     }
 }
 
@@ -368,4 +379,4 @@ fn closed() -> SourceError {
 }
 
 /// hls.js `playlistLoadPolicy.default.maxLoadTimeMs`.
-const PLAYLIST_TIMEOUT: Duration = Duration::from_secs(20);
+const MANIFEST_TIMEOUT: Duration = Duration::from_secs(20);

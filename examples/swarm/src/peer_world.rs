@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use p2pcdn::{
     Client, ClientConfig, ClientError, FetchError, Request,
-    manifest::{LoadFailure, Playlist, Segment},
+    manifest::{LoadFailure, Segment, Segments},
     metrics::Delivery,
     scheduler::{Playback, PlaybackState},
     transport::HttpRange,
@@ -91,22 +91,22 @@ impl Source for PeerSource {
         Ok(rungs_of(&self.client.presentation()))
     }
 
-    async fn playlist(
+    async fn segments(
         &self,
         track: TrackId,
-        seen: Option<&Arc<Playlist>>,
-    ) -> Result<Arc<Playlist>, SourceError> {
+        seen: Option<&Segments>,
+    ) -> Result<Segments, SourceError> {
         self.client.watch(track).await.map_err(source_error)?;
         let mut changes = self.client.changes();
         loop {
             let current = changes.borrow_and_update().clone();
-            let playlist = current
+            let segments = current
                 .track(track)
-                .and_then(|track| track.playlist.clone());
-            if let Some(playlist) = playlist
-                && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &playlist))
+                .and_then(|track| track.segments.clone());
+            if let Some(segments) = segments
+                && seen.is_none_or(|seen| *seen != segments)
             {
-                return Ok(playlist);
+                return Ok(segments);
             }
             let changed = changes.changed().await;
             changed.map_err(|_| source_error(ClientError::Closed))?;

@@ -1,12 +1,12 @@
 //! Where a player gets everything from.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use p2pcdn::{
-    manifest::{Playlist, Segment},
+    manifest::{Segment, Segments},
     metrics::Delivery,
     wire::{BitRate, ByteRange, MediaTime, TrackId},
 };
@@ -19,13 +19,13 @@ pub trait Source: Send + Sync {
     /// Waits for the manifest and returns the video tracks, by rising bandwidth.
     async fn rungs(&self) -> Result<Vec<Rung>, SourceError>;
 
-    /// Waits for a playlist of `track` that differs from `seen`; with `None` the latest will do.
-    /// From now on the viewer plays this track.
-    async fn playlist(
+    /// Waits for segments of `track` that differ from `seen`; with `None` the latest will do. From
+    /// now on the viewer plays this track.
+    async fn segments(
         &self,
         track: TrackId,
-        seen: Option<&Arc<Playlist>>,
-    ) -> Result<Arc<Playlist>, SourceError>;
+        seen: Option<&Segments>,
+    ) -> Result<Segments, SourceError>;
 
     /// Starts to fetch one URL of the presentation. Dropping the body cancels it.
     async fn fetch(&self, url: &str, range: Option<ByteRange>) -> Result<Body, SourceError>;
@@ -76,7 +76,7 @@ pub struct PlaybackReport {
     pub position: Option<MediaTime>,
     /// Media ahead of the playhead.
     pub buffered: Duration,
-    /// How far the playhead is behind the dates in the playlist; `None` where it has none, and
+    /// How far the playhead is behind the dates in the manifest; `None` where it has none, and
     /// before the first frame.
     pub latency: Option<Duration>,
     /// How far ahead of the playhead the player loads.

@@ -148,15 +148,10 @@ async fn who_changes_the_rendition_on_demand_shares_the_new_one() {
         client.set_playback(playback, None).await.unwrap();
         client.watch(low).await.unwrap();
         let mut changes = client.changes();
-        let listed = changes.wait_for(|it| it.track(low).unwrap().playlist.is_some());
+        let listed = changes.wait_for(|it| it.track(low).unwrap().segments.is_some());
         let listed = listed.await.unwrap().clone();
-        let first = &listed
-            .track(low)
-            .unwrap()
-            .playlist
-            .as_ref()
-            .unwrap()
-            .segments[0];
+        let segments = listed.track(low).unwrap().segments.as_ref().unwrap();
+        let first = segments.first().unwrap();
         let response = client.fetch(Request::get(&*first.url)).await.unwrap();
         response.bytes().await.unwrap();
     }

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use p2pcdn::{
-    manifest::{Liveness, Playlist, Segment, Sharing},
+    manifest::{Config, Input, Liveness, Output, Refresh, Segment, Segments},
     metrics::Delivery,
-    wire::{BitRate, ByteRange, MediaTime, SegmentId, TrackId},
+    wire::{self, BitRate, ByteRange, MediaTime, TrackId},
 };
 use p2pcdn_example_swarm::{
     Body, Choice, PlaybackReport, Player, PlayerConfig, RENDITIONS, Rung, Source, SourceError,
@@ -72,32 +72,46 @@ impl Fake {
         }
     }
 
-    fn list(&self, track: TrackId) -> Playlist {
+    fn list(&self, track: TrackId) -> Segments {
         let listed = self.listed();
-        let time = |sequence: u64| MediaTime::ZERO + Duration::from_secs(sequence * 2);
         let name = RENDITIONS[usize::from(track.as_bytes()[0])].name;
-        let segment = |sequence: u64| Segment {
-            id: SegmentId::new([sequence as u8; 16]),
-            ordinal: sequence,
-            url: format!("http://fake/live/{name}/seg-{sequence:06}.m4s").into(),
-            range: None,
-            start: time(sequence),
-            duration: SECOND * 2,
-            discontinuity_sequence: 0,
-            date: None,
-            init: None,
-            keys: [].into(),
-            sharing: Sharing::Shared,
+        let url = format!("http://fake/live/{name}/playlist.m3u8");
+        let now = wire::Instant::EPOCH;
+        let mut refresh = Refresh::new(Config::default(), &url, now);
+        let end = match self.kind {
+            Liveness::Ended => "#EXT-X-ENDLIST\n",
+            _ => "",
         };
-        Playlist {
-            segments: listed.clone().map(segment).map(Arc::new).collect(),
-            media_sequence: listed.start,
-            target_duration: SECOND * 2,
-            liveness: self.kind,
-            live_edge: time(listed.end),
-            epoch: 0,
+        // What left the window was listed once, so that segment n begins at 2 n seconds.
+        for (first, end) in [(0, ""), (listed.start, end)] {
+            let loaded = Input::Loaded {
+                url: url.as_str().into(),
+                range: None,
+                final_url: url.as_str().into(),
+                body: (text(first..listed.end) + end).into(),
+            };
+            refresh.handle_input(loaded, now);
         }
+        let outputs = std::iter::from_fn(|| refresh.poll_output());
+        let updates = outputs.filter_map(|output| match output {
+            Output::Updated(update) => Some(update.presentation),
+            _ => None,
+        });
+        let presentation = updates.last().unwrap();
+        presentation.tracks[0].segments.clone().unwrap()
     }
+}
+
+/// A playlist of these segments, 2 s each.
+fn text(listed: Range<u64>) -> String {
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n",
+        listed.start
+    );
+    for sequence in listed {
+        text += &format!("#EXTINF:2,\nseg-{sequence:06}.m4s\n");
+    }
+    text
 }
 
 #[async_trait]
@@ -110,15 +124,15 @@ impl Source for Fake {
         Ok((0..3).map(rung).collect())
     }
 
-    async fn playlist(
+    async fn segments(
         &self,
         track: TrackId,
-        seen: Option<&Arc<Playlist>>,
-    ) -> Result<Arc<Playlist>, SourceError> {
+        seen: Option<&Segments>,
+    ) -> Result<Segments, SourceError> {
         loop {
             let list = self.list(track);
-            if seen.is_none_or(|seen| **seen != list) {
-                return Ok(Arc::new(list));
+            if seen.is_none_or(|seen| *seen != list) {
+                return Ok(list);
             }
             let next = self.listed().end + 1;
             sleep_until(self.since + Duration::from_secs(next * 2)).await;

@@ -3,72 +3,65 @@
 
 use crate::limits::MAX_ATTRIBUTES;
 
-/// The attributes of one tag, in order.
-pub(super) struct Attributes<'a>(Vec<Attribute<'a>>);
-
-struct Attribute<'a> {
-    name: &'a str,
-    value: &'a str,
+/// The attributes of one tag, in order: name, and value without its quotes. Of several with one
+/// name the last counts, like in hls.js.
+///
+/// Up to [`MAX_ATTRIBUTES`] are read. One without `=` is passed over; a quote that is not closed
+/// ends at the next comma.
+#[derive(Clone)]
+pub(super) struct Attributes<'a> {
+    rest: &'a str,
+    left: usize,
 }
 
 impl<'a> Attributes<'a> {
-    /// Reads up to [`MAX_ATTRIBUTES`]. An attribute without `=` is passed over; a quote that is
-    /// not closed ends at the next comma.
-    pub(super) fn new(mut text: &'a str) -> Self {
-        let mut attributes = Vec::new();
-        while !text.is_empty() && attributes.len() < MAX_ATTRIBUTES {
-            let Some(end) = text.find(['=', ',']) else {
-                break;
-            };
-            let (name, rest) = text.split_at(end);
-            if let Some(rest) = rest.strip_prefix('=') {
-                let value;
-                (value, text) = split_value(rest);
-                attributes.push(Attribute {
-                    name: name.trim(),
-                    value,
-                });
-            } else {
-                text = rest.get(1..).unwrap_or_default();
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            rest: text,
+            left: MAX_ATTRIBUTES,
+        }
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        loop {
+            let end = memchr::memchr2(b'=', b',', self.rest.as_bytes())?;
+            let (name, rest) = self.rest.split_at_checked(end)?;
+            match rest.strip_prefix('=') {
+                Some(rest) => {
+                    let (value, rest) = split_value(rest);
+                    self.rest = rest;
+                    return Some((name.trim(), value));
+                }
+                None => self.rest = rest.get(1..)?,
             }
         }
-        Self(attributes)
-    }
-
-    /// The value of an attribute, without quotes; of the last one if there are several, like
-    /// hls.js.
-    pub(super) fn value(&self, name: &str) -> Option<&'a str> {
-        let mut all = self.0.iter().rev();
-        all.find(|attribute| attribute.name == name)
-            .map(|attribute| attribute.value)
-    }
-
-    /// The value of an attribute, if it is not empty.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        self.value(name).filter(|value| !value.is_empty())
     }
 }
 
 /// Splits off a value, and the comma behind it.
 fn split_value(text: &str) -> (&str, &str) {
     let open = text.trim_start().strip_prefix('"');
-    let quoted = open.and_then(|inside| inside.split_once('"'));
+    let quoted = open.and_then(|inside| split_at_byte(inside, b'"'));
     let (value, rest) = match (quoted, open) {
-        (Some((value, rest)), _) => (value, rest),
-        (None, Some(unclosed)) => split_at_comma(unclosed),
-        (None, None) => split_at_comma(text),
+        (Some((value, rest)), _) => {
+            let rest = split_at_byte(rest, b',').map_or("", |(_, rest)| rest);
+            return (value, rest);
+        }
+        (None, Some(unclosed)) => split_at_byte(unclosed, b',').unwrap_or((unclosed, "")),
+        (None, None) => split_at_byte(text, b',').unwrap_or((text, "")),
     };
-    let value = if quoted.is_some() {
-        value
-    } else {
-        value.trim()
-    };
-    let rest = rest.find(',').and_then(|comma| rest.get(comma + 1..));
-    (value, rest.unwrap_or_default())
+    (value.trim(), rest)
 }
 
-fn split_at_comma(text: &str) -> (&str, &str) {
-    text.split_at(text.find(',').unwrap_or(text.len()))
+/// What is before and what is behind an ASCII character.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 #[cfg(test)]
@@ -76,8 +69,7 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(&str, &str)> {
-        let Attributes(list) = Attributes::new(text);
-        list.iter().map(|a| (a.name, a.value)).collect()
+        Attributes::new(text).collect()
     }
 
     #[test]
@@ -101,12 +93,6 @@ mod tests {
         assert_eq!(pairs("URI=\"a,B=1"), [("URI", "a"), ("B", "1")]);
         assert_eq!(pairs("URI=\"a\"x,B=1"), [("URI", "a"), ("B", "1")]);
         assert_eq!(pairs(",,"), []);
-    }
-
-    #[test]
-    fn the_last_of_several_counts() {
-        assert_eq!(Attributes::new("A=1,A=2").value("A"), Some("2"));
-        assert_eq!(Attributes::new("A=\"\"").text("A"), None);
     }
 
     #[test]

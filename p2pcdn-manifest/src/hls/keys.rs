@@ -6,7 +6,7 @@ use super::{Resolver, attributes::Attributes, lexer::Lexer, number, variables::S
 use crate::{
     error::{ParseError, WarningKind},
     key::{Key, KeyUrl},
-    limits::MAX_KEYS_PER_SEGMENT,
+    limits::{MAX_KEYS_PER_SEGMENT, MAX_SEGMENTS},
 };
 
 /// What a key tag says.
@@ -26,15 +26,23 @@ pub(super) fn read(
     resolver: &mut Resolver,
 ) -> Result<KeyTag, ParseError> {
     let line = lexer.number();
-    let attributes = Attributes::new(value);
-    let method = attributes.text("METHOD");
+    let (mut method, mut uri, mut format, mut iv) = (None, None, None, None);
+    for (name, value) in Attributes::new(value).filter(|(_, value)| !value.is_empty()) {
+        match name {
+            "METHOD" => method = Some(value),
+            "URI" => uri = Some(value),
+            "KEYFORMAT" => format = Some(value),
+            "IV" => iv = Some(value),
+            _ => {}
+        }
+    }
     if method == Some("NONE") {
         return Ok(KeyTag::Clear);
     }
     if method.is_none() {
         lexer.warn(WarningKind::BadAttribute);
     }
-    let url = match attributes.text("URI") {
+    let url = match uri {
         Some(uri) => {
             let uri = scope.expand(uri, line)?;
             let resolved = resolver.resolve(&uri)?.map(|resolved| resolved.url);
@@ -46,19 +54,41 @@ pub(super) fn read(
             None
         }
     };
-    let iv = attributes.text("IV").map(|iv| scope.expand(iv, line));
-    let iv = iv.transpose()?;
+    let iv = iv.map(|iv| scope.expand(iv, line)).transpose()?;
     let parsed = iv.as_deref().and_then(number::hexadecimal);
     if iv.is_some() && parsed.is_none() {
         lexer.warn(WarningKind::BadAttribute);
     }
-    let format = attributes.text("KEYFORMAT").unwrap_or("identity");
+    let format = scope.expand(format.unwrap_or("identity"), line)?;
     Ok(KeyTag::Key(Key {
         method: method.unwrap_or("UNKNOWN").into(),
         url,
-        format: scope.expand(format, line)?.as_ref().into(),
+        format: format.as_ref().into(),
         iv: parsed,
     }))
+}
+
+/// Remembers the URL of a key, so that it is never shared. Some packagers repeat all keys before
+/// each segment.
+pub(super) fn remember(
+    tag: &KeyTag,
+    key_urls: &mut Vec<KeyUrl>,
+    line: u32,
+) -> Result<(), ParseError> {
+    if let KeyTag::Key(key) = tag
+        && let Some(url) = &key.url
+        && !key_urls
+            .iter()
+            .rev()
+            .take(MAX_KEYS_PER_SEGMENT)
+            .any(|known| known == url)
+    {
+        if key_urls.len() >= MAX_SEGMENTS {
+            return Err(ParseError::TooMany { line });
+        }
+        key_urls.push(url.clone());
+    }
+    Ok(())
 }
 
 /// The keys in force: one per key format, until replaced or cleared.
@@ -69,25 +99,46 @@ pub(super) struct KeysInForce {
     shared: Option<Arc<[Key]>>,
 }
 
+impl From<&Arc<[Key]>> for KeysInForce {
+    fn from(shared: &Arc<[Key]>) -> Self {
+        Self {
+            keys: shared.to_vec(),
+            shared: Some(shared.clone()),
+        }
+    }
+}
+
 impl KeysInForce {
-    pub(super) fn apply(&mut self, tag: KeyTag, lexer: &mut Lexer<'_>) {
-        self.shared = None;
+    /// Whether that changed anything.
+    pub(super) fn apply(&mut self, tag: KeyTag, lexer: &mut Lexer<'_>) -> bool {
         let KeyTag::Key(key) = tag else {
+            let changed = !self.keys.is_empty();
             self.keys.clear();
-            return;
+            self.shared = self.shared.take().filter(|_| !changed);
+            return changed;
         };
         let full = self.keys.len() >= MAX_KEYS_PER_SEGMENT;
         match self.keys.iter_mut().find(|old| old.format == key.format) {
+            Some(old) if *old == key => return false,
             Some(old) => *old = key,
-            None if full => lexer.warn(WarningKind::TooManyKeys),
+            None if full => {
+                lexer.warn(WarningKind::TooManyKeys);
+                return false;
+            }
             None => self.keys.push(key),
         }
+        self.shared = None;
+        true
     }
 
-    pub(super) fn shared(&mut self) -> Arc<[Key]> {
-        let keys = &self.keys;
-        self.shared
-            .get_or_insert_with(|| keys.as_slice().into())
-            .clone()
+    /// Those in force, for whatever comes until the next change.
+    pub(super) fn shared(&mut self, resolver: &mut Resolver) -> Result<Arc<[Key]>, ParseError> {
+        if let Some(shared) = &self.shared {
+            return Ok(shared.clone());
+        }
+        // Else a short tag before each segment would repeat a long list of keys.
+        resolver.spend(size_of_val(&*self.keys))?;
+        let shared: Arc<[Key]> = self.keys.as_slice().into();
+        Ok(self.shared.insert(shared).clone())
     }
 }

@@ -2,11 +2,7 @@
 
 use std::borrow::Cow;
 
-use quick_m3u8::{
-    HlsLine, Reader,
-    config::{ParsingOptions, ParsingOptionsBuilder},
-    tag::{NoCustomTag, UnknownTag},
-};
+use memchr::{Memchr, memchr, memchr_iter};
 
 use crate::{
     error::{Found, ParseError, Warning, WarningKind},
@@ -28,7 +24,10 @@ pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, ParseError> {
     }
     let after = bytes.strip_prefix(b"#EXTM3U").map(<[u8]>::first);
     if matches!(after, Some(None | Some(b'\r' | b'\n' | b' ' | b'\t'))) {
-        return Ok(String::from_utf8_lossy(bytes));
+        return Ok(match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        });
     }
     let head = bytes.get(..bytes.len().min(1024)).unwrap_or_default();
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
@@ -51,47 +50,48 @@ pub(super) enum Line<'a> {
     Url(&'a str),
 }
 
-/// Reads line after line. All else of the playlist's grammar is ours: the library's typed tags
-/// are stricter than players are.
+/// Reads line after line.
 pub(super) struct Lexer<'a> {
-    reader: Reader<&'a str, NoCustomTag>,
+    text: &'a str,
+    /// Where the next line begins; behind the end after the last one.
+    at: usize,
+    ends: Memchr<'a>,
     number: u32,
     warnings: Warnings,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let options: ParsingOptions = ParsingOptionsBuilder::new().build();
         Self {
-            reader: Reader::from_str(text, options),
+            text,
+            at: 0,
+            ends: memchr_iter(b'\n', text.as_bytes()),
             number: 0,
             warnings: Warnings::default(),
         }
     }
 
     /// The next line that means something; `None` at the end.
+    #[inline]
     pub(super) fn next_line(&mut self) -> Result<Option<Line<'a>>, ParseError> {
-        loop {
+        while self.at <= self.text.len() {
+            let end = self.ends.next().unwrap_or(self.text.len());
+            let line = self.text.get(self.at..end).unwrap_or_default();
+            self.at = end + 1;
             self.number = self.number.saturating_add(1);
-            let line = match self.reader.read_line() {
-                Ok(None) => return Ok(None),
-                Ok(Some(HlsLine::UnknownTag(tag))) => Some(split_tag(&tag)),
-                Ok(Some(HlsLine::Uri(Cow::Borrowed(text)))) => trimmed(text),
-                // No tag is declared as known, and the lexer owns no text.
-                Ok(Some(HlsLine::Uri(Cow::Owned(_)) | HlsLine::KnownTag(_))) => None,
-                Ok(Some(HlsLine::Blank | HlsLine::Comment(_))) => None,
-                // `#EXT` without a name: a comment.
-                Err(_) => None,
+            let Some(read) = read(line) else {
+                continue;
             };
-            match line {
-                None => {}
-                Some(line) if line.len() <= MAX_LINE_LEN => return Ok(Some(line)),
-                Some(Line::Tag { name, .. }) if !matters(name) => {
-                    self.warn(WarningKind::LongLine);
-                }
-                Some(_) => return Err(ParseError::LineTooLong { line: self.number }),
+            // Of the whole line, because it hardly ever is that long.
+            if line.len() <= MAX_LINE_LEN || read.len() <= MAX_LINE_LEN {
+                return Ok(Some(read));
+            }
+            match read {
+                Line::Tag { name, .. } if !matters(name) => self.warn(WarningKind::LongLine),
+                _ => return Err(ParseError::LineTooLong { line: self.number }),
             }
         }
+        Ok(None)
     }
 
     /// Notes that something is wrong with the line read last.
@@ -134,29 +134,36 @@ impl Line<'_> {
     }
 }
 
-fn split_tag<'a>(tag: &UnknownTag<'a>) -> Line<'a> {
-    let value = tag.value().map_or(&b""[..], |value| value.0);
-    // The text is UTF-8 and was cut at ASCII characters.
-    let value = std::str::from_utf8(value).unwrap_or_default();
-    Line::Tag {
-        name: tag.name().trim(),
-        value: value.trim(),
+/// What a line means, if anything.
+#[inline]
+fn read(line: &str) -> Option<Line<'_>> {
+    let line = trim(line);
+    let Some(comment) = line.strip_prefix('#') else {
+        return (!line.is_empty()).then_some(Line::Url(line));
+    };
+    let tag = comment.strip_prefix("EXT")?;
+    // Every second line.
+    if let Some(value) = tag.strip_prefix("INF:") {
+        let value = trim(value);
+        return Some(Line::Tag { name: "INF", value });
     }
+    let (name, value) = match memchr(b':', tag.as_bytes()) {
+        Some(at) => (tag.get(..at)?, tag.get(at + 1..)?),
+        None => (tag, ""),
+    };
+    let (name, value) = (trim(name), trim(value));
+    // Without a name it is a comment.
+    (!name.is_empty()).then_some(Line::Tag { name, value })
 }
 
-/// A line that does not begin with `#`, unless it does after its indentation.
-fn trimmed(text: &str) -> Option<Line<'_>> {
-    let text = text.trim();
-    match text.strip_prefix('#') {
-        None => (!text.is_empty()).then_some(Line::Url(text)),
-        Some(comment) => {
-            let tag = comment.strip_prefix("EXT")?;
-            let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
-            Some(Line::Tag {
-                name: name.trim(),
-                value: value.trim(),
-            })
-        }
+/// The text without blanks around it.
+#[inline]
+fn trim(text: &str) -> &str {
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    match text.as_bytes() {
+        // Nearly always: nothing that needs a table of all blanks there are.
+        [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
     }
 }
 
@@ -175,6 +182,9 @@ fn matters(name: &str) -> bool {
             | "-X-SESSION-KEY"
             | "-X-MEDIA-SEQUENCE"
             | "-X-DISCONTINUITY-SEQUENCE"
+            | "-X-SKIP"
+            | "-X-PART"
+            | "-X-PRELOAD-HINT"
     )
 }
 

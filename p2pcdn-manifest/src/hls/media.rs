@@ -1,22 +1,19 @@
-//! Media playlists.
+//! Media playlists as values.
 
 use std::{sync::Arc, time::Duration};
 
 use p2pcdn_wire::{ByteRange, UnixTime};
 
 use super::{
-    Resolved, Resolver, Source,
-    attributes::Attributes,
-    keys::{self, KeyTag, KeysInForce},
-    lexer::{Lexer, Line},
-    number,
-    variables::{Scope, excerpt},
+    date_range::DateRange,
+    low_latency::{PreloadHint, RenditionReport, ServerControl},
+    start::StartPoint,
 };
 use crate::{
-    error::{ParseError, Warning, WarningKind},
+    error::Warning,
     key::{Key, KeyUrl},
-    limits::{DEFAULT_TARGET_DURATION, MAX_SEGMENT_DURATION, MAX_SEGMENTS},
-    playlist::Liveness,
+    segments::Liveness,
+    table::{self, Bases, Table},
 };
 
 /// A media playlist: the segments of one track, as written.
@@ -24,39 +21,118 @@ use crate::{
 pub struct MediaPlaylist {
     /// `EXT-X-TARGETDURATION`, or the longest segment where it is absent. At least 1 s.
     pub target_duration: Duration,
+    /// `EXT-X-TARGETDURATION`; `None` where it is absent, zero, or no number.
+    pub declared_target_duration: Option<Duration>,
     /// Ordinal of the first segment that the playlist counts, listed or not.
     pub media_sequence: u64,
     /// How many segments at the start a delta update leaves out.
     pub skipped: u64,
+    /// `RECENTLY-REMOVED-DATERANGES` of a delta update: ids of date ranges that are gone.
+    pub removed_date_ranges: Vec<Box<str>>,
     /// `EXT-X-DISCONTINUITY-SEQUENCE`.
     pub discontinuity_sequence: u64,
     /// Whether the playlist will change.
     pub liveness: Liveness,
-    /// The segments listed; the first has the ordinal `media_sequence + skipped`.
-    pub segments: Vec<MediaSegment>,
+    /// `EXT-X-PLAYLIST-TYPE`.
+    pub playlist_type: Option<PlaylistType>,
+    /// `EXT-X-I-FRAMES-ONLY`: each segment is a single picture.
+    pub is_i_frames_only: bool,
+    /// `EXT-X-INDEPENDENT-SEGMENTS`: each segment can be decoded without another.
+    pub is_independent: bool,
+    /// `EXT-X-START`.
+    pub start: Option<StartPoint>,
+    /// `EXT-X-SERVER-CONTROL`.
+    pub server_control: ServerControl,
+    /// `PART-TARGET` of `EXT-X-PART-INF`: the longest part; `None` without parts.
+    pub part_target: Option<Duration>,
+    /// `EXT-X-PRELOAD-HINT`, at most [`MAX_PRELOAD_HINTS`](crate::MAX_PRELOAD_HINTS).
+    pub preload_hints: Vec<PreloadHint>,
+    /// `EXT-X-RENDITION-REPORT`, at most [`MAX_REPORTS`](crate::MAX_REPORTS).
+    pub rendition_reports: Vec<RenditionReport>,
+    /// `EXT-X-DATERANGE`, in the order of their first tags, at most
+    /// [`MAX_DATE_RANGES`](crate::MAX_DATE_RANGES).
+    pub date_ranges: Vec<DateRange>,
     /// Every key URL in it, also of keys that no segment uses.
     pub key_urls: Vec<KeyUrl>,
     /// What is wrong with it.
     pub warnings: Vec<Warning>,
+    /// The segments listed, all at [`MediaTime::ZERO`](p2pcdn_wire::MediaTime::ZERO).
+    pub(crate) table: Table,
+    /// The parts listed.
+    pub(crate) parts: Vec<ListedPart>,
+    pub(crate) bases: Bases,
+}
+
+/// `EXT-X-PLAYLIST-TYPE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlaylistType {
+    /// `EVENT`: segments are added at the end only.
+    Event,
+    /// `VOD`: it will not change.
+    Vod,
+}
+
+/// `EXT-X-PART`, its reference not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedPart {
+    /// Ordinal of the segment that it is of, which need not be listed yet.
+    pub(crate) sequence: u64,
+    /// Its place in that segment, from 0.
+    pub(crate) index: u32,
+    /// Relative to the playlist, variables replaced.
+    pub(crate) reference: Box<str>,
+    pub(crate) range: Option<ByteRange>,
+    pub(crate) duration: Duration,
+    pub(crate) is_independent: bool,
+    pub(crate) is_gap: bool,
+    /// Which context of the table holds for it.
+    pub(crate) context: usize,
 }
 
 /// A segment as a media playlist lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaSegment {
+    /// Its ordinal: the media sequence number.
+    pub sequence: u64,
     /// Where to fetch it; `None` when the reference cannot be resolved.
     pub url: Option<Arc<str>>,
-    /// The same had the playlist not been redirected.
-    pub(crate) first_url: Option<Arc<str>>,
     /// The bytes of the resource, implicit offsets resolved; `None` for all of them.
     pub range: Option<ByteRange>,
     /// `EXTINF`.
     pub duration: Duration,
+    /// `EXT-X-DISCONTINUITY` of this very segment.
+    pub is_discontinuity: bool,
     /// How many discontinuities came before, this segment's own included.
     pub discontinuity_sequence: u64,
     /// `EXT-X-PROGRAM-DATE-TIME` of this very segment.
     pub date: Option<UnixTime>,
     /// `EXT-X-GAP`: there is nothing to fetch.
-    pub gap: bool,
+    pub is_gap: bool,
+    /// `EXT-X-MAP` in force.
+    pub init: Option<Arc<InitSection>>,
+    /// `EXT-X-KEY`s in force.
+    pub keys: Arc<[Key]>,
+}
+
+/// `EXT-X-PART`: a piece of a segment, listed before the segment is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaPart {
+    /// Ordinal of the segment that it is of, which need not be listed yet.
+    pub sequence: u64,
+    /// Its place in that segment, from 0.
+    pub index: u32,
+    /// Where to fetch it; `None` when the reference cannot be resolved.
+    pub url: Option<Arc<str>>,
+    /// The bytes of the resource, implicit offsets resolved; `None` for all of them.
+    pub range: Option<ByteRange>,
+    /// `DURATION`.
+    pub duration: Duration,
+    /// `INDEPENDENT`: it begins with a picture that can be decoded alone.
+    pub is_independent: bool,
+    /// `GAP`: there is nothing to fetch.
+    pub is_gap: bool,
+    /// How many discontinuities came before.
+    pub discontinuity_sequence: u64,
     /// `EXT-X-MAP` in force.
     pub init: Option<Arc<InitSection>>,
     /// `EXT-X-KEY`s in force.
@@ -68,284 +144,113 @@ pub struct MediaSegment {
 pub struct InitSection {
     /// Where to fetch it.
     pub url: Arc<str>,
-    /// The same had the playlist not been redirected.
-    pub(crate) first_url: Arc<str>,
     /// The bytes of the resource; `None` for all of them.
     pub range: Option<ByteRange>,
+    /// The keys in force where it is declared: how it is encrypted itself.
+    pub keys: Arc<[Key]>,
 }
 
-pub(super) fn parse(text: &str, source: &Source<'_>) -> Result<MediaPlaylist, ParseError> {
-    let mut reader = Reader::new(text, source);
-    while let Some(line) = reader.lexer.next_line()? {
-        match line {
-            Line::Tag { name, value } => reader.tag(name, value)?,
-            Line::Url(reference) => reader.segment(reference)?,
-        }
-    }
-    reader.finish()
-}
-
-/// A playlist half read.
-struct Reader<'a> {
-    lexer: Lexer<'a>,
-    scope: Scope<'a>,
-    resolver: Resolver,
-    target_duration: Option<Duration>,
-    playlist: MediaPlaylist,
-    /// What the tags since the last segment say of the next one.
-    next: Next,
-    keys: KeysInForce,
-    init: Option<Arc<InitSection>>,
-    discontinuities: u64,
-}
-
-#[derive(Default)]
-struct Next {
-    duration: Option<Duration>,
-    range: Option<(u64, Option<u64>)>,
-    date: Option<UnixTime>,
-    gap: bool,
-}
-
-impl<'a> Reader<'a> {
-    fn new(text: &'a str, source: &Source<'a>) -> Self {
-        Self {
-            lexer: Lexer::new(text),
-            scope: Scope::new(source.url, source.variables),
-            resolver: Resolver::new(source),
-            target_duration: None,
-            playlist: MediaPlaylist {
-                target_duration: DEFAULT_TARGET_DURATION,
-                media_sequence: 0,
-                skipped: 0,
-                discontinuity_sequence: 0,
-                liveness: Liveness::Live,
-                segments: Vec::new(),
-                key_urls: Vec::new(),
-                warnings: Vec::new(),
-            },
-            next: Next::default(),
-            keys: KeysInForce::default(),
-            init: None,
-            discontinuities: 0,
+impl MediaPlaylist {
+    /// The segments listed, resolved one by one as they are asked for.
+    #[must_use]
+    pub fn segments(&self) -> MediaSegments<'_> {
+        MediaSegments {
+            playlist: self,
+            at: 0,
+            inits: Inits::default(),
         }
     }
 
-    fn tag(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
-        match name {
-            "INF" => self.next.duration = Some(self.duration(value)),
-            "-X-BYTERANGE" => {
-                let range = number::byte_range(value.trim_matches('"'));
-                self.next.range = Some(range.ok_or_else(|| self.bad_range(value))?);
+    /// The parts listed, resolved one by one as they are asked for.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = MediaPart> {
+        let mut inits = Inits::default();
+        self.parts.iter().map(move |part| {
+            let context = self.table.contexts().get(part.context);
+            MediaPart {
+                sequence: part.sequence,
+                index: part.index,
+                url: self.bases.fetched.join(&part.reference),
+                range: part.range,
+                duration: part.duration,
+                is_independent: part.is_independent,
+                is_gap: part.is_gap,
+                discontinuity_sequence: context.map_or(0, |context| context.discontinuity_sequence),
+                init: context.and_then(|context| inits.resolve(context.init.as_ref()?, self)),
+                keys: context
+                    .map(|context| context.keys.clone())
+                    .unwrap_or_default(),
             }
-            "-X-DISCONTINUITY" => self.discontinuities = self.discontinuities.saturating_add(1),
-            "-X-GAP" => self.next.gap = true,
-            "-X-PROGRAM-DATE-TIME" => {
-                self.next.date = number::date(value);
-                if self.next.date.is_none() {
-                    self.lexer.warn(WarningKind::BadDate);
-                }
-            }
-            "-X-KEY" => self.key(value)?,
-            "-X-MAP" => self.map(value)?,
-            "-X-TARGETDURATION" => {
-                let duration = self.duration(value);
-                self.target_duration = Some(duration).filter(|duration| !duration.is_zero());
-            }
-            "-X-MEDIA-SEQUENCE" => self.playlist.media_sequence = self.sequence(value)?,
-            "-X-DISCONTINUITY-SEQUENCE" => {
-                self.playlist.discontinuity_sequence = self.sequence(value)?;
-            }
-            "-X-SKIP" => {
-                let skipped = Attributes::new(value).text("SKIPPED-SEGMENTS");
-                self.playlist.skipped = self.integer(skipped.unwrap_or_default())?;
-                self.lexer.warn(WarningKind::DeltaUpdate);
-            }
-            "-X-ENDLIST" => self.playlist.liveness = Liveness::Ended,
-            // Players reload what calls itself on demand until it has an end, and some of it grows.
-            "-X-PLAYLIST-TYPE" if matches!(value, "EVENT" | "VOD") => {
-                self.playlist.liveness = self.playlist.liveness.max(Liveness::Event);
-            }
-            "-X-DEFINE" => self.scope.define(value, self.lexer.number())?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn segment(&mut self, reference: &str) -> Result<(), ParseError> {
-        let next = std::mem::take(&mut self.next);
-        let Some(duration) = next.duration else {
-            self.lexer.warn(WarningKind::StrayUrl);
-            return Ok(());
-        };
-        let line = self.lexer.number();
-        if self.playlist.segments.len() >= MAX_SEGMENTS {
-            return Err(ParseError::TooMany { line });
-        }
-        let reference = self.scope.expand(reference, line)?;
-        let resolved = self.resolver.resolve(&reference)?;
-        if resolved.is_none() && !next.gap {
-            self.lexer.warn(WarningKind::BadUrl);
-        }
-        let (url, first_url) = match resolved {
-            Some(Resolved { url, first_url }) => (Some(url), Some(first_url)),
-            None => (None, None),
-        };
-        let range = match next.range {
-            None => None,
-            Some((len, offset)) => Some(self.range(len, offset, url.as_deref())?),
-        };
-        self.playlist.segments.push(MediaSegment {
-            url,
-            first_url,
-            range,
-            duration,
-            discontinuity_sequence: self.discontinuities,
-            date: next.date,
-            gap: next.gap,
-            init: self.init.clone(),
-            keys: self.keys.shared(),
-        });
-        Ok(())
-    }
-
-    /// Resolves a byte range. Without an offset it follows the segment before, which must then be
-    /// of the same resource (RFC 8216bis section 4.4.4.2).
-    fn range(
-        &self,
-        len: u64,
-        offset: Option<u64>,
-        url: Option<&str>,
-    ) -> Result<ByteRange, ParseError> {
-        let previous = || {
-            let segment = self.playlist.segments.last()?;
-            let end = segment.range?.end;
-            (segment.url.as_deref() == url).then_some(end)
-        };
-        let start = offset.or_else(previous);
-        let range = start.and_then(|start| Some(ByteRange::new(start, start.checked_add(len)?)));
-        range.ok_or_else(|| self.bad_range(&len.to_string()))
-    }
-
-    fn key(&mut self, value: &str) -> Result<(), ParseError> {
-        let tag = keys::read(value, &mut self.lexer, &mut self.scope, &mut self.resolver)?;
-        if let KeyTag::Key(key) = &tag
-            && let Some(url) = &key.url
-            && self.playlist.key_urls.last() != Some(url)
-        {
-            if self.playlist.key_urls.len() >= MAX_SEGMENTS {
-                let line = self.lexer.number();
-                return Err(ParseError::TooMany { line });
-            }
-            self.playlist.key_urls.push(url.clone());
-        }
-        self.keys.apply(tag, &mut self.lexer);
-        Ok(())
-    }
-
-    fn map(&mut self, value: &str) -> Result<(), ParseError> {
-        let line = self.lexer.number();
-        let attributes = Attributes::new(value);
-        let resolved = match attributes.text("URI") {
-            Some(uri) => self.resolver.resolve(&self.scope.expand(uri, line)?)?,
-            None => None,
-        };
-        let Some(Resolved { url, first_url }) = resolved else {
-            self.lexer.warn(WarningKind::BadUrl);
-            self.init = None;
-            return Ok(());
-        };
-        let range = match attributes.text("BYTERANGE") {
-            None => None,
-            Some(text) => {
-                let text = self.scope.expand(text, line)?;
-                let parsed = number::byte_range(&text);
-                let (len, offset) = parsed.ok_or_else(|| self.bad_range(&text))?;
-                // The offset is required here; players take the start of the resource without it.
-                let start = offset.unwrap_or(0);
-                let end = start.checked_add(len);
-                Some(ByteRange::new(
-                    start,
-                    end.ok_or_else(|| self.bad_range(&text))?,
-                ))
-            }
-        };
-        self.init = Some(Arc::new(InitSection {
-            url,
-            first_url,
-            range,
-        }));
-        Ok(())
-    }
-
-    fn duration(&mut self, value: &str) -> Duration {
-        let duration = number::seconds(value);
-        if duration.is_none_or(|duration| duration > MAX_SEGMENT_DURATION) {
-            self.lexer.warn(WarningKind::BadDuration);
-        }
-        duration.unwrap_or_default().min(MAX_SEGMENT_DURATION)
-    }
-
-    /// Like players, takes the digits there are, and zero where there are none.
-    fn sequence(&mut self, value: &str) -> Result<u64, ParseError> {
-        let digits = number::digits(value);
-        if digits.len() < value.len() || digits.is_empty() {
-            self.lexer.warn(WarningKind::BadAttribute);
-        }
-        if digits.is_empty() {
-            Ok(0)
-        } else {
-            self.integer(digits)
-        }
-    }
-
-    fn integer(&self, value: &str) -> Result<u64, ParseError> {
-        number::integer(value).ok_or_else(|| ParseError::BadNumber {
-            line: self.lexer.number(),
-            value: excerpt(value),
         })
     }
 
-    fn bad_range(&self, value: &str) -> ParseError {
-        ParseError::BadByteRange {
-            line: self.lexer.number(),
-            value: excerpt(value),
-        }
+    /// Ordinal of the first segment listed, or of the one to come when there is none.
+    #[must_use]
+    pub fn first_sequence(&self) -> u64 {
+        self.media_sequence.saturating_add(self.skipped)
+    }
+}
+
+/// The segments of a [`MediaPlaylist`].
+#[derive(Clone, Debug)]
+pub struct MediaSegments<'a> {
+    playlist: &'a MediaPlaylist,
+    at: usize,
+    inits: Inits,
+}
+
+impl Iterator for MediaSegments<'_> {
+    type Item = MediaSegment;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let playlist = self.playlist;
+        let entry = playlist.table.entry(self.at)?;
+        let context = playlist.table.context(self.at)?;
+        let position = u64::try_from(self.at).unwrap_or(u64::MAX);
+        self.at += 1;
+        let init = context.init.as_ref();
+        Some(MediaSegment {
+            sequence: playlist.first_sequence().saturating_add(position),
+            url: playlist.bases.fetched.join(entry.reference),
+            range: entry.range,
+            duration: entry.duration,
+            is_discontinuity: entry.is_discontinuity,
+            discontinuity_sequence: context.discontinuity_sequence,
+            date: entry.date,
+            is_gap: entry.is_gap,
+            init: init.and_then(|init| self.inits.resolve(init, playlist)),
+            keys: context.keys.clone(),
+        })
     }
 
-    fn finish(mut self) -> Result<MediaPlaylist, ParseError> {
-        let mut playlist = self.playlist;
-        if self.next.duration.is_some() {
-            self.lexer.warn(WarningKind::MissingUrl);
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.playlist.table.len().saturating_sub(self.at);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for MediaSegments<'_> {}
+
+/// The init section resolved last: it usually holds for all segments.
+#[derive(Clone, Debug, Default)]
+struct Inits(Option<(Arc<table::InitSection>, Arc<InitSection>)>);
+
+impl Inits {
+    fn resolve(
+        &mut self,
+        section: &Arc<table::InitSection>,
+        playlist: &MediaPlaylist,
+    ) -> Option<Arc<InitSection>> {
+        if let Some((last, resolved)) = &self.0
+            && Arc::ptr_eq(last, section)
+        {
+            return Some(resolved.clone());
         }
-        let count = u64::try_from(playlist.segments.len()).unwrap_or(u64::MAX);
-        let last = playlist.media_sequence.checked_add(playlist.skipped);
-        if last.and_then(|first| first.checked_add(count)).is_none() {
-            return Err(ParseError::BadNumber {
-                line: 0,
-                value: playlist.media_sequence.to_string(),
-            });
-        }
-        for segment in &mut playlist.segments {
-            segment.discontinuity_sequence = segment
-                .discontinuity_sequence
-                .saturating_add(playlist.discontinuity_sequence);
-        }
-        let longest = playlist
-            .segments
-            .iter()
-            .map(|segment| segment.duration)
-            .max();
-        let target_duration = match self.target_duration {
-            Some(target_duration) => target_duration,
-            None => {
-                self.lexer.warn(WarningKind::NoTargetDuration);
-                let longest = longest.filter(|duration| !duration.is_zero());
-                longest.unwrap_or(DEFAULT_TARGET_DURATION)
-            }
-        };
-        playlist.target_duration = target_duration.max(Duration::from_secs(1));
-        playlist.warnings = self.lexer.into_warnings().into_vec();
-        Ok(playlist)
+        let resolved = Arc::new(InitSection {
+            url: playlist.bases.fetched.join(&section.reference)?,
+            range: section.range,
+            keys: section.keys.clone(),
+        });
+        self.0 = Some((section.clone(), resolved.clone()));
+        Some(resolved)
     }
 }

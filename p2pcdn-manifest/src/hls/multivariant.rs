@@ -1,21 +1,13 @@
-//! Multivariant playlists.
+//! Multivariant playlists as values.
 
 use std::sync::Arc;
 
 use p2pcdn_wire::BitRate;
 
-use super::{
-    Resolved, Resolver, Source, Variables,
-    attributes::Attributes,
-    keys::{self, KeyTag},
-    lexer::{Lexer, Line},
-    number,
-    variables::Scope,
-};
+use super::{Variables, start::StartPoint};
 use crate::{
-    error::{ParseError, Warning, WarningKind},
-    key::Key,
-    limits::{MAX_SEGMENTS, MAX_TRACKS},
+    error::Warning,
+    key::{Key, KeyUrl},
     track::Resolution,
 };
 
@@ -28,10 +20,43 @@ pub struct Multivariant {
     pub renditions: Vec<Rendition>,
     /// `EXT-X-SESSION-KEY`.
     pub session_keys: Vec<Key>,
+    /// Every key URL in it, also of a stray `EXT-X-KEY`.
+    pub key_urls: Vec<KeyUrl>,
+    /// `EXT-X-SESSION-DATA`, at most [`MAX_REPORTS`](crate::MAX_REPORTS).
+    pub session_data: Vec<SessionData>,
+    /// `EXT-X-CONTENT-STEERING`.
+    pub steering: Option<ContentSteering>,
+    /// `EXT-X-INDEPENDENT-SEGMENTS`: each segment of each track can be decoded without another.
+    pub is_independent: bool,
+    /// `EXT-X-START`.
+    pub start: Option<StartPoint>,
     /// What is wrong with it.
     pub warnings: Vec<Warning>,
     /// What its media playlists may import.
     pub(crate) variables: Variables,
+}
+
+impl Multivariant {
+    /// The URLs that are never shared: those of keys, and of the server that steers.
+    pub(crate) fn never_shared(&self) -> impl Iterator<Item = KeyUrl> {
+        let keys = self.key_urls.iter().cloned();
+        let steering = self.steering.iter();
+        keys.chain(steering.map(|steering| KeyUrl::new(steering.url.clone())))
+    }
+
+    /// The pathways that its variants are on, each once, in order of appearance; a variant without
+    /// one is on `.` (RFC 8216bis section 4.4.6.2).
+    #[must_use]
+    pub fn pathways(&self) -> Vec<&str> {
+        let mut pathways: Vec<&str> = Vec::new();
+        for variant in &self.variants {
+            let pathway = variant.pathway.as_deref().unwrap_or(".");
+            if !pathways.contains(&pathway) {
+                pathways.push(pathway);
+            }
+        }
+        pathways
+    }
 }
 
 /// `EXT-X-STREAM-INF` or `EXT-X-I-FRAME-STREAM-INF`.
@@ -43,21 +68,41 @@ pub struct Variant {
     pub url: Arc<str>,
     /// The same had the multivariant playlist not been redirected.
     pub(crate) first_url: Arc<str>,
-    /// `BANDWIDTH`.
+    /// `BANDWIDTH`: the peak.
     pub bandwidth: Option<BitRate>,
+    /// `AVERAGE-BANDWIDTH`.
+    pub average_bandwidth: Option<BitRate>,
+    /// `SCORE` as written: the more the better, among all variants.
+    pub score: Option<Arc<str>>,
     /// `CODECS`.
     pub codecs: Option<Arc<str>>,
+    /// `SUPPLEMENTAL-CODECS`: what a player may decode it as instead.
+    pub supplemental_codecs: Option<Arc<str>>,
     /// `RESOLUTION`.
     pub resolution: Option<Resolution>,
     /// `FRAME-RATE` as written.
     pub frame_rate: Option<Arc<str>>,
+    /// `HDCP-LEVEL`.
+    pub hdcp_level: Option<Arc<str>>,
+    /// `ALLOWED-CPC` as written.
+    pub allowed_cpc: Option<Arc<str>>,
     /// `VIDEO-RANGE`.
     pub video_range: Option<Arc<str>>,
+    /// `REQ-VIDEO-LAYOUT`, such as `CH-STEREO`.
+    pub video_layout: Option<Arc<str>>,
+    /// `AUDIO`: the group of its sound renditions.
+    pub audio: Option<Arc<str>>,
+    /// `VIDEO`: the group of its picture renditions.
+    pub video: Option<Arc<str>>,
+    /// `SUBTITLES`: the group of its subtitles.
+    pub subtitles: Option<Arc<str>>,
+    /// `CLOSED-CAPTIONS`: the group of its closed captions; `None` also where it says `NONE`.
+    pub closed_captions: Option<Arc<str>>,
     /// `NAME`, which is not in the standard and common.
     pub name: Option<Arc<str>>,
     /// `STABLE-VARIANT-ID`.
     pub stable_id: Option<Arc<str>>,
-    /// `PATHWAY-ID`.
+    /// `PATHWAY-ID`; `None` means `.`.
     pub pathway: Option<Arc<str>>,
 }
 
@@ -81,10 +126,24 @@ pub struct Rendition {
     pub name: Arc<str>,
     /// `LANGUAGE`.
     pub language: Option<Arc<str>>,
+    /// `ASSOC-LANGUAGE`: the language in another role, such as written and not spoken.
+    pub associated_language: Option<Arc<str>>,
     /// Its media playlist; `None` when the media is in the variants.
     pub url: Option<Arc<str>>,
     /// The same had the multivariant playlist not been redirected.
     pub(crate) first_url: Option<Arc<str>>,
+    /// `DEFAULT`: to be played where the viewer has not chosen.
+    pub is_default: bool,
+    /// `AUTOSELECT`: a player may choose it by the viewer's language.
+    pub is_autoselect: bool,
+    /// `FORCED`: subtitles that are essential to understand what is shown.
+    pub is_forced: bool,
+    /// `CHARACTERISTICS`: comma-separated, as written.
+    pub characteristics: Option<Arc<str>>,
+    /// `CHANNELS` as written: the count first.
+    pub channels: Option<Arc<str>>,
+    /// `INSTREAM-ID`: where in the video the closed captions are.
+    pub instream_id: Option<Arc<str>>,
     /// `STABLE-RENDITION-ID`.
     pub stable_id: Option<Arc<str>>,
 }
@@ -102,175 +161,33 @@ pub enum RenditionKind {
     ClosedCaptions,
 }
 
-pub(super) fn parse(text: &str, source: &Source<'_>) -> Result<Multivariant, ParseError> {
-    let mut reader = Reader {
-        lexer: Lexer::new(text),
-        scope: Scope::new(source.url, source.variables),
-        resolver: Resolver::new(source),
-        variants: Vec::new(),
-        renditions: Vec::new(),
-        session_keys: Vec::new(),
-    };
-    // The attributes of a variant wait for the URL on the next line.
-    let mut pending: Option<&str> = None;
-    while let Some(line) = reader.lexer.next_line()? {
-        match (line, pending.take()) {
-            (Line::Url(url), Some(value)) => reader.variant(VariantKind::Playback, value, url)?,
-            (Line::Url(_), None) => reader.lexer.warn(WarningKind::StrayUrl),
-            (Line::Tag { name, value }, waiting) => {
-                if name == "-X-STREAM-INF" {
-                    if waiting.is_some() {
-                        reader.lexer.warn(WarningKind::MissingUrl);
-                    }
-                    pending = Some(value);
-                } else {
-                    pending = waiting;
-                    reader.tag(name, value)?;
-                }
-            }
-        }
-    }
-    if pending.is_some() {
-        reader.lexer.warn(WarningKind::MissingUrl);
-    }
-    Ok(Multivariant {
-        variants: reader.variants,
-        renditions: reader.renditions,
-        session_keys: reader.session_keys,
-        warnings: reader.lexer.into_warnings().into_vec(),
-        variables: reader.scope.into_variables(),
-    })
+/// `EXT-X-SESSION-DATA`: something about the presentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionData {
+    /// `DATA-ID`: which of its facts, named like a domain in reverse.
+    pub id: Arc<str>,
+    /// `VALUE`, or where to get it.
+    pub value: SessionDataValue,
+    /// `LANGUAGE`.
+    pub language: Option<Arc<str>>,
 }
 
-struct Reader<'a> {
-    lexer: Lexer<'a>,
-    scope: Scope<'a>,
-    resolver: Resolver,
-    variants: Vec<Variant>,
-    renditions: Vec<Rendition>,
-    session_keys: Vec<Key>,
+/// The value of a [`SessionData`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionDataValue {
+    /// `VALUE`.
+    Text(Arc<str>),
+    /// `URI` of a JSON document (`FORMAT=JSON`, also where it is absent).
+    Json(Arc<str>),
+    /// `URI` of any other resource (`FORMAT=RAW`).
+    Raw(Arc<str>),
 }
 
-impl Reader<'_> {
-    fn tag(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
-        match name {
-            "-X-I-FRAME-STREAM-INF" => match Attributes::new(value).text("URI") {
-                Some(url) => self.variant(VariantKind::IFrames, value, url)?,
-                None => self.lexer.warn(WarningKind::MissingUrl),
-            },
-            "-X-MEDIA" => self.rendition(value)?,
-            "-X-SESSION-KEY" => {
-                let tag = keys::read(value, &mut self.lexer, &mut self.scope, &mut self.resolver)?;
-                if let KeyTag::Key(key) = tag {
-                    if self.session_keys.len() >= MAX_SEGMENTS {
-                        let line = self.lexer.number();
-                        return Err(ParseError::TooMany { line });
-                    }
-                    self.session_keys.push(key);
-                }
-            }
-            "-X-DEFINE" => self.scope.define(value, self.lexer.number())?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn variant(
-        &mut self,
-        kind: VariantKind,
-        value: &str,
-        reference: &str,
-    ) -> Result<(), ParseError> {
-        self.check_count()?;
-        let Some(Resolved { url, first_url }) = self.resolve(reference)? else {
-            self.lexer.warn(WarningKind::BadUrl);
-            return Ok(());
-        };
-        let attributes = Attributes::new(value);
-        let bandwidth = attributes.text("BANDWIDTH").and_then(number::integer);
-        if bandwidth.is_none() {
-            self.lexer.warn(WarningKind::BadAttribute);
-        }
-        let resolution = attributes.text("RESOLUTION").and_then(number::resolution);
-        let variant = Variant {
-            kind,
-            url,
-            first_url,
-            bandwidth: bandwidth.map(BitRate::from_bps),
-            codecs: self.attribute(&attributes, "CODECS")?,
-            resolution: resolution.map(|(width, height)| Resolution { width, height }),
-            frame_rate: self.attribute(&attributes, "FRAME-RATE")?,
-            video_range: self.attribute(&attributes, "VIDEO-RANGE")?,
-            name: self.attribute(&attributes, "NAME")?,
-            stable_id: self.attribute(&attributes, "STABLE-VARIANT-ID")?,
-            pathway: self.attribute(&attributes, "PATHWAY-ID")?,
-        };
-        self.variants.push(variant);
-        Ok(())
-    }
-
-    fn rendition(&mut self, value: &str) -> Result<(), ParseError> {
-        self.check_count()?;
-        let attributes = Attributes::new(value);
-        let kind = match attributes.text("TYPE") {
-            Some("VIDEO") => RenditionKind::Video,
-            Some("AUDIO") => RenditionKind::Audio,
-            Some("SUBTITLES") => RenditionKind::Subtitles,
-            Some("CLOSED-CAPTIONS") => RenditionKind::ClosedCaptions,
-            _ => {
-                self.lexer.warn(WarningKind::BadAttribute);
-                return Ok(());
-            }
-        };
-        let resolved = match attributes.text("URI") {
-            Some(reference) => self.resolve(reference)?,
-            None => None,
-        };
-        if resolved.is_none() && attributes.text("URI").is_some() {
-            self.lexer.warn(WarningKind::BadUrl);
-            return Ok(());
-        }
-        let (url, first_url) = match resolved {
-            Some(Resolved { url, first_url }) => (Some(url), Some(first_url)),
-            None => (None, None),
-        };
-        let group = self.attribute(&attributes, "GROUP-ID")?;
-        let name = self.attribute(&attributes, "NAME")?;
-        let rendition = Rendition {
-            kind,
-            group: group.unwrap_or_default(),
-            name: name.unwrap_or_default(),
-            language: self.attribute(&attributes, "LANGUAGE")?,
-            url,
-            first_url,
-            stable_id: self.attribute(&attributes, "STABLE-RENDITION-ID")?,
-        };
-        self.renditions.push(rendition);
-        Ok(())
-    }
-
-    fn check_count(&self) -> Result<(), ParseError> {
-        if self.variants.len() + self.renditions.len() < MAX_TRACKS {
-            return Ok(());
-        }
-        let line = self.lexer.number();
-        Err(ParseError::TooMany { line })
-    }
-
-    fn resolve(&mut self, reference: &str) -> Result<Option<Resolved>, ParseError> {
-        let reference = self.scope.expand(reference, self.lexer.number())?;
-        self.resolver.resolve(&reference)
-    }
-
-    fn attribute(
-        &mut self,
-        attributes: &Attributes<'_>,
-        name: &str,
-    ) -> Result<Option<Arc<str>>, ParseError> {
-        let Some(text) = attributes.text(name) else {
-            return Ok(None);
-        };
-        let text = self.scope.expand(text, self.lexer.number())?;
-        Ok(Some(text.as_ref().into()))
-    }
+/// `EXT-X-CONTENT-STEERING`: a server that says which pathways to prefer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentSteering {
+    /// `SERVER-URI`.
+    pub url: Arc<str>,
+    /// `PATHWAY-ID`: the one to begin with; `None` means that of the first variant.
+    pub pathway: Option<Arc<str>>,
 }

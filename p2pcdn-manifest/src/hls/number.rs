@@ -1,33 +1,67 @@
-//! Numbers, durations, dates and byte ranges as playlists write them.
+//! Numbers, durations and byte ranges as playlists write them.
 
 use std::time::Duration;
 
-use p2pcdn_wire::UnixTime;
-
 /// The decimal number at the start of `text`, as seconds: exact to the nanosecond, rounded half
 /// up. `None` without a digit or when negative. Seconds beyond 64 bits saturate.
+#[inline]
 pub(super) fn seconds(text: &str) -> Option<Duration> {
-    let text = text.trim_start();
-    let text = text.strip_prefix('+').unwrap_or(text);
-    let whole = digits(text);
-    let rest = text.get(whole.len()..).unwrap_or_default();
-    let fraction = rest.strip_prefix('.').map_or("", digits);
-    if whole.is_empty() && fraction.is_empty() {
+    let text = text.trim_ascii_start().as_bytes();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let (whole, whole_len, rest) = leading_digits(text);
+    let fraction = rest.strip_prefix(b".").unwrap_or_default();
+    let mut nanos = 0u32;
+    let mut unit = NANOS_PER_SEC;
+    let mut count = 0usize;
+    for byte in fraction {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        count += 1;
+        if unit > 1 {
+            unit /= 10;
+            nanos += u32::from(digit) * unit;
+        } else {
+            // The tenth digit rounds, those behind it change nothing.
+            nanos += u32::from(digit >= 5);
+            break;
+        }
+    }
+    if whole_len == 0 && count == 0 {
         return None;
     }
-    let seconds = whole.bytes().fold(0u64, |sum, digit| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    });
-    let padded = fraction.bytes().chain(std::iter::repeat(b'0'));
-    let mut digits = padded.map(|digit| u64::from(digit - b'0'));
-    let nanos = digits
-        .by_ref()
-        .take(9)
-        .fold(0, |sum, digit| sum * 10 + digit);
-    let round = u64::from(digits.next() >= Some(5));
-    let fraction = Duration::from_nanos(nanos + round);
-    Some(Duration::from_secs(seconds).saturating_add(fraction))
+    let fraction = Duration::from_nanos(u64::from(nanos));
+    Some(Duration::from_secs(whole).saturating_add(fraction))
+}
+
+/// As [`seconds`], or less than zero: the sign, and how much.
+pub(super) fn signed_seconds(text: &str) -> Option<(Sign, Duration)> {
+    match text.trim_ascii_start().strip_prefix('-') {
+        Some(text) => Some((Sign::Minus, seconds(text)?)),
+        None => Some((Sign::Plus, seconds(text)?)),
+    }
+}
+
+/// Which side of zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    Plus,
+    Minus,
+}
+
+/// The number that the text begins with, saturating; of how many digits; and the rest.
+#[inline]
+fn leading_digits(text: &[u8]) -> (u64, usize, &[u8]) {
+    let mut number = 0u64;
+    for (at, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (number, at, text.get(at..).unwrap_or_default());
+        }
+        number = number.saturating_mul(10).saturating_add(u64::from(digit));
+    }
+    (number, text.len(), &[])
 }
 
 /// A decimal integer, nothing around it.
@@ -35,6 +69,14 @@ pub(super) fn integer(text: &str) -> Option<u64> {
     let text = text.trim();
     let only_digits = !text.is_empty() && digits(text).len() == text.len();
     only_digits.then(|| text.parse().ok()).flatten()
+}
+
+/// An integer, of which some packagers write a fraction that is dropped.
+pub(super) fn whole(text: &str) -> Option<u64> {
+    match text.split_once('.') {
+        Some((whole, fraction)) if digits(fraction).len() == fraction.len() => integer(whole),
+        _ => integer(text),
+    }
 }
 
 /// `WIDTHxHEIGHT`.
@@ -63,77 +105,6 @@ pub(super) fn byte_range(text: &str) -> Option<(u64, Option<u64>)> {
     }
 }
 
-/// A date and time of ISO 8601 as found in playlists: also with a blank for `T`, a zone without
-/// colon or minutes, or no zone at all, which counts as UTC.
-pub(super) fn date(text: &str) -> Option<UnixTime> {
-    let text = text.trim();
-    let (day, time) = text.split_once(['T', 't', ' '])?;
-    let mut day = day.split('-').map(integer);
-    let (year, month, day_of_month) = (day.next()??, day.next()??, day.next()??);
-    if day.next().is_some() {
-        return None;
-    }
-    let (time, zone) = split_zone(time)?;
-    let mut parts = time.splitn(3, ':');
-    let (hours, minutes) = (integer(parts.next()?)?, integer(parts.next()?)?);
-    let whole_seconds = parts.next()?;
-    if !whole_seconds
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b == b'.')
-    {
-        return None;
-    }
-    let of_minute = seconds(whole_seconds)?;
-    // 60 is a leap second.
-    if hours > 24 || minutes > 59 || of_minute >= Duration::from_secs(61) {
-        return None;
-    }
-    let days = days_since_1970(year, month, day_of_month)?;
-    let of_day = hours * 3600 + minutes * 60;
-    let whole = days * 86_400 + i64::try_from(of_day).ok()? - zone;
-    let micros = i64::try_from(of_minute.as_micros()).ok()?;
-    Some(UnixTime::from_micros(whole * 1_000_000 + micros))
-}
-
-/// The time of day, and its zone in seconds east of UTC.
-fn split_zone(time: &str) -> Option<(&str, i64)> {
-    if let Some(utc) = time.strip_suffix(['Z', 'z']) {
-        return Some((utc, 0));
-    }
-    let Some(at) = time.find(['+', '-']) else {
-        return Some((time, 0));
-    };
-    let (time, zone) = time.split_at(at);
-    let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let digits: String = zone.chars().skip(1).filter(|c| *c != ':').collect();
-    let (hours, minutes) = match digits.len() {
-        2 => (integer(&digits)?, 0),
-        4 => (integer(digits.get(..2)?)?, integer(digits.get(2..)?)?),
-        _ => return None,
-    };
-    Some((
-        time.trim_end(),
-        sign * i64::try_from(hours * 3600 + minutes * 60).ok()?,
-    ))
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, `days_from_civil`).
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<i64> {
-    if year > 9999 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let year = i64::try_from(year).ok()?;
-    let month = i64::try_from(month).ok()?;
-    let day = i64::try_from(day).ok()?;
-    // Years begin in March, so that the leap day is the last one.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
 /// The digits at the start of `text`.
 pub(super) fn digits(text: &str) -> &str {
     let end = text
@@ -141,6 +112,8 @@ pub(super) fn digits(text: &str) -> &str {
         .unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
+
+const NANOS_PER_SEC: u32 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +132,13 @@ mod tests {
         assert_eq!(nanos("."), None);
         assert_eq!(nanos(""), None);
         assert_eq!(nanos("abc"), None);
+        assert_eq!(nanos("+2x"), Some(2_000_000_000));
+        assert_eq!(nanos("0.0000000009"), Some(1));
+        assert_eq!(nanos("0.00000000049"), Some(0));
+        let half = Duration::from_millis(500);
+        assert_eq!(signed_seconds("-0.5"), Some((Sign::Minus, half)));
+        assert_eq!(signed_seconds(" .5"), Some((Sign::Plus, half)));
+        assert_eq!(signed_seconds("--1"), None);
         let huge = "9".repeat(40);
         assert_eq!(seconds(&huge), Some(Duration::from_secs(u64::MAX)));
         assert_eq!(seconds(&format!("{huge}.9999999999")), Some(Duration::MAX));
@@ -170,6 +150,10 @@ mod tests {
         for text in ["18446744073709551616", "", "1.5", "-1", "+1", "1a"] {
             assert_eq!(integer(text), None, "{text}");
         }
+        assert_eq!(whole("1280000.75"), Some(1_280_000));
+        assert_eq!(whole("1280000"), Some(1_280_000));
+        assert_eq!(whole("2.5e6"), None);
+        assert_eq!(whole(".5"), None);
         assert_eq!(resolution("1280X720"), Some((1280, 720)));
         assert_eq!(resolution("1280"), None);
         assert_eq!(hexadecimal("0x0F"), Some(15));
@@ -178,36 +162,5 @@ mod tests {
         assert_eq!(byte_range("100@5"), Some((100, Some(5))));
         assert_eq!(byte_range("100"), Some((100, None)));
         assert_eq!(byte_range("100@"), None);
-    }
-
-    #[test]
-    fn dates_are_read_in_the_spellings_that_occur() {
-        // `date -u -d 2020-01-01 +%s` says 1577836800.
-        let base = 1_577_836_800_000_000;
-        let micros = |text| date(text).map(UnixTime::as_micros);
-        assert_eq!(micros("2020-01-01T00:00:00Z"), Some(base));
-        assert_eq!(
-            micros("2020-01-01T00:00:00.123456+0000"),
-            Some(base + 123_456)
-        );
-        assert_eq!(micros("2020-01-01T01:30:00+01:30"), Some(base));
-        assert_eq!(micros("2019-12-31 19:00:00-05"), Some(base));
-        assert_eq!(micros("2020-01-01T00:00:00"), Some(base));
-        assert_eq!(micros("1970-01-01T00:00:00Z"), Some(0));
-        assert_eq!(micros("2000-02-29T12:00:00Z"), Some(951_825_600_000_000));
-        assert_eq!(micros("1969-12-31T23:59:59.5Z"), Some(-500_000));
-        for text in [
-            "",
-            "2020-01-01",
-            "2020-13-01T00:00:00Z",
-            "2020-01-32T00:00:00Z",
-            "2020-01-01T25:00:00Z",
-            "2020-01-01T00:00Z",
-            "2020-01-01T00:00:00+1",
-            "20200-01-01T00:00:00Z",
-            "2020-01-01T00:00:x",
-        ] {
-            assert_eq!(date(text), None, "{text}");
-        }
     }
 }

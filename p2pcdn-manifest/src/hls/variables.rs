@@ -12,8 +12,18 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Variables(BTreeMap<String, String>);
 
+impl Variables {
+    pub(crate) fn from_pairs(pairs: &[(String, String)]) -> Self {
+        Self(pairs.iter().take(MAX_VARIABLES).cloned().collect())
+    }
+
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0.into_iter().collect()
+    }
+}
+
 /// The variables of a playlist that is being read.
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     defined: Variables,
     /// Those of the multivariant playlist.
     importable: &'a Variables,
@@ -24,7 +34,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(url: &'a str, importable: &'a Variables) -> Self {
+    pub(crate) fn new(url: &'a str, importable: &'a Variables) -> Self {
         Self {
             defined: Variables::default(),
             importable,
@@ -34,19 +44,28 @@ impl<'a> Scope<'a> {
     }
 
     /// Takes an `EXT-X-DEFINE`.
-    pub(super) fn define(&mut self, value: &str, line: u32) -> Result<(), ParseError> {
-        let attributes = Attributes::new(value);
+    pub(crate) fn define(&mut self, value: &str, line: u32) -> Result<(), ParseError> {
         let undefined = |name: &str| ParseError::UndefinedVariable {
             line,
             name: excerpt(name),
         };
-        let (name, value) = if let Some(name) = attributes.text("NAME") {
-            let value = attributes.value("VALUE").unwrap_or_default();
-            (name, self.expand(value, line)?.into_owned())
-        } else if let Some(name) = attributes.text("QUERYPARAM") {
+        let (mut name, mut literal, mut parameter, mut import) = (None, "", None, None);
+        for (attribute, value) in Attributes::new(value) {
+            match attribute {
+                "VALUE" => literal = value,
+                _ if value.is_empty() => {}
+                "NAME" => name = Some(value),
+                "QUERYPARAM" => parameter = Some(value),
+                "IMPORT" => import = Some(value),
+                _ => {}
+            }
+        }
+        let (name, value) = if let Some(name) = name {
+            (name, self.expand(literal, line)?.into_owned())
+        } else if let Some(name) = parameter {
             let value = query_parameter(self.url, name);
             (name, value.ok_or_else(|| undefined(name))?)
-        } else if let Some(name) = attributes.text("IMPORT") {
+        } else if let Some(name) = import {
             let Variables(importable) = self.importable;
             let value = importable.get(name).cloned();
             (name, value.ok_or_else(|| undefined(name))?)
@@ -62,7 +81,8 @@ impl<'a> Scope<'a> {
     }
 
     /// The text with its variables replaced.
-    pub(super) fn expand<'t>(
+    #[inline]
+    pub(crate) fn expand<'t>(
         &mut self,
         text: &'t str,
         line: u32,
@@ -72,6 +92,11 @@ impl<'a> Scope<'a> {
         if defined.is_empty() || !text.contains("{$") {
             return Ok(Cow::Borrowed(text));
         }
+        self.expand_all(text, line)
+    }
+
+    fn expand_all<'t>(&mut self, text: &'t str, line: u32) -> Result<Cow<'t, str>, ParseError> {
+        let Variables(defined) = &self.defined;
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{$") {
@@ -96,12 +121,18 @@ impl<'a> Scope<'a> {
     }
 
     /// Counts bytes that a short text was made into.
-    pub(super) fn spend(&mut self, len: usize) -> Result<(), ParseError> {
+    pub(crate) fn spend(&mut self, len: usize) -> Result<(), ParseError> {
         self.budget = self.budget.checked_sub(len).ok_or(ParseError::TooLong)?;
         Ok(())
     }
 
-    pub(super) fn into_variables(self) -> Variables {
+    /// The value of a variable.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        let Variables(defined) = &self.defined;
+        defined.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn into_variables(self) -> Variables {
         self.defined
     }
 }

@@ -1,13 +1,22 @@
 //! Keeps a presentation up to date: what to load, and when to load it again.
 
-mod known;
+mod changes;
+#[cfg_attr(not(feature = "dash"), path = "no_dash.rs")]
+mod dash;
+mod directives;
+mod hls;
+#[cfg(feature = "dash")]
+mod index;
 mod schedule;
+
+pub use changes::{TrackChange, Update};
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use known::{Known, body_hash};
-use p2pcdn_wire::{Instant, TrackId};
+use dash::DashState;
+use hls::{HlsState, body_hash};
+use p2pcdn_wire::{ByteRange, Instant, TrackId, UnixTime};
 use schedule::{Outcome, Schedule};
 use thiserror::Error;
 use tracing::{debug, trace};
@@ -16,27 +25,39 @@ use crate::{
     error::{ParseError, Warning},
     hls::{Manifest, Source, Variables},
     identity::{IdentityConfig, swarm_id},
-    key::KeyUrls,
-    playlist::Liveness,
-    presentation::Presentation,
+    presentation::{Format, Presentation},
     resolve::{Resolve, resolve},
-    tracks,
 };
 
 /// How a [`Refresh`] names and resolves.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What the publisher declares about names. Default: nothing.
-    pub identity: IdentityConfig,
+    pub identity: Arc<IdentityConfig>,
     /// Resolves relative URLs. Default: [`resolve()`].
     pub resolve: Resolve,
+    /// Whether playlists are asked for in the ways of LL-HLS where the server offers them. Default:
+    /// as offered.
+    pub delivery_directives: DeliveryDirectives,
+}
+
+/// Whether low-latency servers are asked to answer when there is something new (`_HLS_msn`,
+/// `_HLS_part`) and to leave out what is known (`_HLS_skip`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryDirectives {
+    /// Where the playlist offers it.
+    #[default]
+    Offered,
+    /// Never: playlists are polled.
+    Never,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            identity: IdentityConfig::default(),
+            identity: Arc::default(),
             resolve,
+            delivery_directives: DeliveryDirectives::default(),
         }
     }
 }
@@ -53,15 +74,19 @@ pub enum Input {
     Loaded {
         /// The URL as it was asked for.
         url: Arc<str>,
+        /// The bytes of it that were asked for; `None` for all of them.
+        range: Option<ByteRange>,
         /// The URL after redirects.
         final_url: Arc<str>,
         /// The text.
         body: Bytes,
     },
-    /// A playlist could not be loaded.
+    /// What was to be loaded could not be.
     LoadFailed {
         /// The URL as it was asked for.
         url: Arc<str>,
+        /// The bytes of it that were asked for; `None` for all of them.
+        range: Option<ByteRange>,
         /// Why.
         reason: LoadFailure,
     },
@@ -70,6 +95,10 @@ pub enum Input {
         /// The track.
         track: TrackId,
     },
+    /// What the wall clock shows, in UTC: best from a source that the MPD names
+    /// ([`Event::ClockWanted`]), else the system's. Live MPDs without a list of their segments say
+    /// nothing before it is known; HLS does not need it.
+    ClockKnown(UnixTime),
 }
 
 /// Why a playlist could not be loaded.
@@ -96,14 +125,16 @@ pub enum LoadFailure {
 /// What to do or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Load this URL, with the viewer's own headers, and answer with [`Input::Loaded`] or
-    /// [`Input::LoadFailed`]. At most one load per URL is under way at any time.
+    /// Load this, with the viewer's own headers, and answer with [`Input::Loaded`] or
+    /// [`Input::LoadFailed`]. At most one load per playlist, MPD or index is under way at any time.
     Load {
         /// The URL.
         url: Arc<str>,
+        /// The bytes of it that are wanted, an index of segments; `None` for all of them.
+        range: Option<ByteRange>,
     },
     /// The presentation changed.
-    Updated(Arc<Presentation>),
+    Updated(Update),
     /// What may be ignored.
     Event(Event),
 }
@@ -149,6 +180,19 @@ pub enum Event {
         /// The track.
         track: TrackId,
     },
+    /// The playlist of a track drops segments without counting them: its segments are named by
+    /// path alone from now on. Said once per track.
+    NumbersUnstable {
+        /// The track.
+        track: TrackId,
+    },
+    /// The wall clock should be set by one of these sources of an MPD, the best first, and told by
+    /// [`Input::ClockKnown`].
+    #[cfg(feature = "dash")]
+    ClockWanted {
+        /// The sources.
+        sources: Vec<crate::UtcTiming>,
+    },
     /// A track will not change any more.
     Ended {
         /// The track.
@@ -158,10 +202,17 @@ pub enum Event {
 
 /// Keeps one presentation up to date, for any number of sessions. Does no I/O.
 ///
-/// It asks for the manifest at once, then for the media playlist of each active track: again after
-/// the target duration while it changes, after half of it when it did not (RFC 8216bis section
-/// 6.3.4, as hls.js does it), not at all once it ended. A failed load is tried again after 0.5 s,
-/// 1 s, 2 s and so on up to 8 s. A media playlist given directly is the one track of its
+/// | what | is loaded | and again |
+/// |---|---|---|
+/// | manifest | at once | HLS multivariant: not; media playlist, MPD: as below |
+/// | media playlist | when its track is activated | after the target duration, or that of its last segment if that is shorter, counted from when it was asked for; after half of it when nothing changed (RFC 8216bis section 6.3.4, as hls.js does it); not when it ended |
+/// | the same, of a server that blocks reloads | with `_HLS_msn`, `_HLS_part` and, while what is known is fresh enough, `_HLS_skip` | at once; after half a part when the server did not wait |
+/// | MPD | | after `minimumUpdatePeriod`; as often as segments come (1 s to 5 s) where that is zero; not without one. From `Location`, or as a patch from `PatchLocation` |
+/// | segment index (`sidx`) | when its track is activated | only those that it refers to |
+///
+/// A failed load is tried again after 0.5 s, 1 s, 2 s and so on up to 8 s, without directives or
+/// patches. Segments that a live MPD does not write out appear by the wall clock
+/// ([`Input::ClockKnown`]), without a load. A media playlist given directly is the one track of its
 /// presentation, and active.
 ///
 /// The contract is that of all machines of p2pcdn: after any `handle_*`, drain
@@ -173,14 +224,21 @@ pub struct Refresh {
     config: Config,
     now: Instant,
     url: Arc<str>,
-    manifest: ManifestState,
+    state: State,
+    /// What was put out last.
+    taken: Option<Arc<Presentation>>,
+    /// Whether the presentation may differ from it.
+    changed: bool,
+    /// A moment, and what the wall clock showed then.
+    clock: Option<(Instant, UnixTime)>,
     outputs: VecDeque<Output>,
 }
 
 #[derive(Debug)]
-enum ManifestState {
+enum State {
     Loading(Schedule),
-    Known(Box<Known>),
+    Hls(Box<HlsState>),
+    Dash(Box<DashState>),
 }
 
 impl Refresh {
@@ -193,10 +251,13 @@ impl Refresh {
             config,
             now,
             url: url.into(),
-            manifest: ManifestState::Loading(schedule),
+            state: State::Loading(schedule),
+            taken: None,
+            changed: false,
+            clock: None,
             outputs: VecDeque::new(),
         };
-        refresh.load_what_is_due();
+        refresh.proceed();
         refresh
     }
 
@@ -204,44 +265,55 @@ impl Refresh {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.now = self.now.max(now);
         match input {
-            Input::TrackActivated(track) => self.activate(track),
-            Input::TrackDeactivated(track) => {
-                if let ManifestState::Known(known) = &mut self.manifest
-                    && let Some((_, state)) = known.by_id(track)
-                {
-                    state.active = false;
-                    state.schedule.cancel();
-                }
-            }
+            Input::TrackActivated(track) => match &mut self.state {
+                State::Loading(_) => trace!(%track, "activated before the manifest is known"),
+                State::Hls(hls) => hls.activate(track, self.now),
+                State::Dash(dash) => dash.activate(track, self.now),
+            },
+            Input::TrackDeactivated(track) => match &mut self.state {
+                State::Loading(_) => trace!(%track, "deactivated before the manifest is known"),
+                State::Hls(hls) => hls.deactivate(track),
+                State::Dash(dash) => dash.deactivate(track),
+            },
             Input::Loaded {
                 url,
+                range,
                 final_url,
                 body,
-            } => self.loaded(&url, &final_url, &body),
-            Input::LoadFailed { url, reason } => self.failed(&url, Failure::Load(reason)),
-            Input::NewsHeard { track } => {
-                if let ManifestState::Known(known) = &mut self.manifest
-                    && let Some((_, state)) = known.by_id(track)
-                {
-                    state.schedule.news(self.now);
-                }
+            } => self.loaded(&url, range, &final_url, &body),
+            Input::LoadFailed { url, range, reason } => {
+                self.failed(&url, range, Failure::Load(reason));
             }
+            Input::NewsHeard { track } => match &mut self.state {
+                State::Loading(_) => trace!(%track, "news before the manifest is known"),
+                State::Hls(hls) => hls.news(track, self.now),
+                State::Dash(dash) => dash.news(track, self.now),
+            },
+            Input::ClockKnown(time) => self.clock = Some((self.now, time)),
         }
-        self.load_what_is_due();
+        self.proceed();
     }
 
     /// Tells the machine that it is now `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.load_what_is_due();
+        self.proceed();
     }
 
     /// The next thing to do or to know; `None` when there is nothing more.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let ManifestState::Known(known) = &mut self.manifest
-            && let Some(update) = known.take_update()
+        if std::mem::take(&mut self.changed)
+            && let Some(presentation) = self.state.presentation()
+            && self.taken.as_deref() != Some(presentation)
         {
+            let changes = changes::changes(self.taken.as_deref(), presentation);
+            let presentation = Arc::new(presentation.clone());
+            self.taken = Some(presentation.clone());
+            let update = Update {
+                presentation,
+                changes,
+            };
             self.outputs.push_back(Output::Updated(update));
         }
         let output = self.outputs.pop_front();
@@ -255,127 +327,124 @@ impl Refresh {
     /// change anything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.manifest {
-            ManifestState::Loading(schedule) => schedule.due_at(),
-            ManifestState::Known(known) => {
-                let states = known.states().iter();
-                states.filter_map(|state| state.schedule.due_at()).min()
-            }
+        match &self.state {
+            State::Loading(schedule) => schedule.due_at(),
+            State::Hls(hls) => hls.due_at(),
+            State::Dash(dash) => dash.due_at(),
         }
     }
 
-    fn activate(&mut self, id: TrackId) {
-        let ManifestState::Known(known) = &mut self.manifest else {
-            trace!(track = %id, "a track was activated before the manifest is known");
-            return;
-        };
-        let Some((track, state)) = known.by_id(id) else {
-            trace!(track = %id, "an unknown track was activated");
-            return;
-        };
-        state.active = true;
-        let playlist = track.playlist.as_deref();
-        if playlist.is_none_or(|playlist| playlist.liveness != Liveness::Ended) {
-            state.schedule.request(self.now);
-        }
-    }
-
-    fn load_what_is_due(&mut self) {
+    /// Does what is due.
+    fn proceed(&mut self) {
         let now = self.now;
-        match &mut self.manifest {
-            ManifestState::Loading(schedule) => {
+        let load = |(url, range)| Output::Load { url, range };
+        match &mut self.state {
+            State::Loading(schedule) => {
                 if schedule.start_if_due(now) {
-                    let url = self.url.clone();
-                    self.outputs.push_back(Output::Load { url });
+                    self.outputs.push_back(load((self.url.clone(), None)));
                 }
             }
-            ManifestState::Known(known) => {
-                for (track, state) in known.tracks() {
-                    if state.schedule.start_if_due(now) {
-                        let url = track.url.clone();
-                        self.outputs.push_back(Output::Load { url });
-                    }
-                }
+            State::Hls(hls) => {
+                let urls = hls.start_loads(now);
+                self.outputs
+                    .extend(urls.into_iter().map(|url| load((url, None))));
+            }
+            State::Dash(dash) => {
+                let clock = self
+                    .clock
+                    .map(|(at, time)| time + now.saturating_duration_since(at));
+                self.changed |= dash.proceed(now, clock);
+                self.outputs
+                    .extend(dash.take_events().into_iter().map(Output::Event));
+                self.outputs
+                    .extend(dash.start_loads(now).into_iter().map(load));
             }
         }
     }
 
-    fn loaded(&mut self, url: &str, final_url: &str, body: &Bytes) {
+    fn loaded(&mut self, url: &str, range: Option<ByteRange>, final_url: &str, body: &Bytes) {
         let now = self.now;
-        match &mut self.manifest {
-            ManifestState::Loading(_) if *self.url == *url => {
-                let source = Source {
-                    url: final_url,
-                    first_url: url,
-                    resolve: self.config.resolve,
-                    variables: &Variables::default(),
-                };
-                match source.parse(body) {
-                    Ok(manifest) => self.manifest_known(manifest, body_hash(final_url, body)),
-                    Err(error) => self.failed(url, Failure::Parse(error)),
-                }
+        let result = match &mut self.state {
+            State::Loading(_) if *self.url == *url => self.manifest_loaded(final_url, body),
+            State::Loading(_) => return trace!("an unknown URL was loaded"),
+            State::Hls(hls) => hls.load(url, final_url, body, &self.config, now),
+            State::Dash(dash) => dash.load((url, range), final_url, body, &self.config, now),
+        };
+        match result {
+            Ok(events) => {
+                self.changed = true;
+                self.outputs.extend(events.into_iter().map(Output::Event));
             }
-            ManifestState::Loading(_) => trace!("an unknown URL was loaded"),
-            ManifestState::Known(known) => {
-                match known.load(url, final_url, body, &self.config, now) {
-                    Ok(events) => self.outputs.extend(events.into_iter().map(Output::Event)),
-                    Err(error) => self.failed(url, Failure::Parse(error)),
-                }
-            }
+            Err(error) => self.failed(url, range, Failure::Parse(error)),
         }
     }
 
-    fn manifest_known(&mut self, manifest: Manifest, hash: blake3::Hash) {
-        let identity = &self.config.identity;
-        let content = identity.content(&self.url);
-        let presentation = Presentation {
+    fn manifest_loaded(&mut self, final_url: &str, body: &Bytes) -> Result<Vec<Event>, ParseError> {
+        let State::Loading(schedule) = &self.state else {
+            return Ok(Vec::new());
+        };
+        let schedule = schedule.clone();
+        let content = self.config.identity.content(&self.url);
+        let mut presentation = Presentation {
             content,
             swarm: swarm_id(content),
             url: self.url.clone(),
+            format: Format::HlsMedia,
             tracks: Vec::new(),
-            is_multivariant: matches!(manifest, Manifest::Multivariant(_)),
-            never_shared: Arc::new(KeyUrls::default()),
+            switching_sets: Vec::new(),
+            never_shared: Arc::default(),
         };
-        debug!(%content, "the manifest is known");
-        let mut events = Vec::new();
-        let known = match manifest {
+        if dash::is_mpd(body) {
+            presentation.format = Format::Dash;
+            let (dash, events) = DashState::new(
+                presentation,
+                schedule,
+                final_url,
+                body,
+                &self.config,
+                self.now,
+            )?;
+            self.state = State::Dash(Box::new(dash));
+            return Ok(events);
+        }
+        let source = Source {
+            url: final_url,
+            first_url: &self.url,
+            resolve: self.config.resolve,
+            variables: &Variables::default(),
+            before: None,
+        };
+        let (hls, events) = match source.parse(body)? {
             Manifest::Multivariant(list) => {
-                let tracks = tracks::tracks(&list, content, &self.url, identity);
-                let mut known = Known::new(tracks, presentation, list.variables);
-                known.remember_keys(list.session_keys.iter().filter_map(|key| key.url.as_ref()));
-                events.extend(warned(&self.url, list.warnings));
-                known
+                presentation.format = Format::HlsMultivariant;
+                let hls = HlsState::multivariant(presentation, &list, &self.config);
+                (hls, warned(&self.url, list.warnings).into_iter().collect())
             }
             Manifest::Media(media) => {
-                let track = tracks::single(content, &self.url);
-                let mut known = Known::new(vec![track], presentation, Variables::default());
-                if let ManifestState::Loading(schedule) = &self.manifest
-                    && let Some((_, state)) = known.by_url(&self.url)
-                {
-                    state.active = true;
-                    state.schedule = schedule.clone();
-                }
-                events = known.update(0, &media, hash, &self.config, self.now);
-                known
+                let hash = body_hash(final_url, body);
+                let mut hls = HlsState::media(presentation, schedule);
+                let events = hls.update(0, media, hash, &self.config, self.now)?;
+                (hls, events)
             }
         };
-        self.manifest = ManifestState::Known(Box::new(known));
-        self.outputs.extend(events.into_iter().map(Output::Event));
+        debug!(%content, "the manifest is known");
+        self.state = State::Hls(Box::new(hls));
+        Ok(events)
     }
 
-    fn failed(&mut self, url: &str, failure: Failure) {
+    fn failed(&mut self, url: &str, range: Option<ByteRange>, failure: Failure) {
         let now = self.now;
-        let (url, schedule) = match &mut self.manifest {
-            ManifestState::Loading(schedule) if *self.url == *url => (self.url.clone(), schedule),
-            ManifestState::Loading(_) => return,
-            ManifestState::Known(known) => {
-                let Some((track, state)) = known.by_url(url) else {
-                    return;
-                };
-                (track.url.clone(), &mut state.schedule)
+        let failed = match &mut self.state {
+            State::Loading(schedule) if *self.url == *url => {
+                Some((self.url.clone(), schedule.finish(Outcome::Failed, now)))
             }
+            State::Loading(_) => None,
+            State::Hls(hls) => hls.failed(url, now),
+            State::Dash(dash) => dash.failed((url, range), now),
         };
-        let failures = schedule.finish(Outcome::Failed, now);
+        let Some((url, failures)) = failed else {
+            return;
+        };
         self.outputs.push_back(Output::Event(match failure {
             Failure::Load(reason) => Event::LoadFailed {
                 url,
@@ -388,6 +457,16 @@ impl Refresh {
                 failures,
             },
         }));
+    }
+}
+
+impl State {
+    fn presentation(&self) -> Option<&Presentation> {
+        match self {
+            Self::Loading(_) => None,
+            Self::Hls(hls) => Some(hls.presentation()),
+            Self::Dash(dash) => Some(dash.presentation()),
+        }
     }
 }
 

@@ -47,6 +47,10 @@ pub(super) enum Outcome {
     Ended,
     /// A playlist that changed, and may again after this long.
     Changed(Duration),
+    /// A playlist that changed; the server answers the next load as soon as it changes again.
+    Blocks,
+    /// A manifest that says after how long to load it again.
+    Again(Duration),
     /// A playlist as it was, of this target duration.
     Unchanged(Duration),
     /// No playlist.
@@ -122,13 +126,22 @@ impl Schedule {
         let interval = match outcome {
             Outcome::Ended => None,
             Outcome::Changed(interval) => Some(interval),
+            Outcome::Blocks => Some(Duration::ZERO),
+            Outcome::Again(wait) => Some(wait),
             Outcome::Unchanged(target_duration) => Some(target_duration / 2),
             Outcome::Failed => Some(backoff(self.failures)),
         };
         self.state = match (after, interval) {
             (After::Nothing, _) | (_, None) => State::Idle,
+            (_, Some(_)) if outcome == Outcome::Blocks => {
+                State::Due(self.rested_at(NEWS_REST, now))
+            }
             (_, Some(wait)) => {
-                let wait = wait.clamp(MIN_INTERVAL, MAX_INTERVAL);
+                let longest = match outcome {
+                    Outcome::Again(_) => Duration::MAX,
+                    _ => MAX_INTERVAL,
+                };
+                let wait = wait.clamp(MIN_INTERVAL, longest);
                 // A failure rests from its end, a reload from its beginning.
                 let from = match outcome {
                     Outcome::Failed => now,
@@ -137,7 +150,10 @@ impl Schedule {
                 State::Due((from + wait).max(now + MIN_PAUSE))
             }
         };
-        if let (Outcome::Changed(interval) | Outcome::Unchanged(interval), _) = (outcome, after) {
+        if let Outcome::Changed(interval)
+        | Outcome::Unchanged(interval)
+        | Outcome::Again(interval) = outcome
+        {
             self.interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         }
         if let (After::News, Outcome::Unchanged(_)) = (after, outcome) {

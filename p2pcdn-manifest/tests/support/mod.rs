@@ -4,9 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use p2pcdn_manifest::{
-    Config, Event, IdentityConfig, Input, LoadFailure, Output, Playlist, Presentation, Refresh,
+    Config, Event, IdentityConfig, Input, LoadFailure, Output, Presentation, Refresh, Segments,
+    TrackChange, Update,
 };
-use p2pcdn_wire::{Instant, OrdinalRange, TrackId};
+use p2pcdn_wire::{ByteRange, Instant, OrdinalRange, TrackId};
 
 pub(crate) const URL: &str = "https://h.example/live.m3u8";
 pub(crate) const LIST: &str = "https://h.example/list.m3u8";
@@ -41,7 +42,7 @@ pub(crate) fn load(shell: &mut Shell, url: &str, text: &str) {
 
 /// The ordinals of the only track.
 pub(crate) fn window(shell: &Shell) -> OrdinalRange {
-    shell.playlist("").window()
+    shell.segments("").window()
 }
 
 /// Drives one machine, and keeps what it put out.
@@ -51,16 +52,22 @@ pub(crate) struct Shell {
     pub(crate) presentation: Option<Arc<Presentation>>,
     pub(crate) events: Vec<Event>,
     pub(crate) updates: usize,
-    loads: Vec<Arc<str>>,
+    /// Of the last update.
+    pub(crate) changes: Vec<TrackChange>,
+    loads: Vec<(Arc<str>, Option<ByteRange>)>,
 }
 
 impl Shell {
     /// Has asked for the manifest.
     pub(crate) fn new(url: &str, identity: IdentityConfig) -> Self {
         let config = Config {
-            identity,
+            identity: identity.into(),
             ..Config::default()
         };
+        Self::configured(url, config)
+    }
+
+    pub(crate) fn configured(url: &str, config: Config) -> Self {
         let now = Instant::from_epoch(Duration::from_secs(1000));
         let mut shell = Self {
             refresh: Refresh::new(config, url, now),
@@ -68,6 +75,7 @@ impl Shell {
             presentation: None,
             events: Vec::new(),
             updates: 0,
+            changes: Vec::new(),
             loads: Vec::new(),
         };
         shell.drain();
@@ -94,6 +102,7 @@ impl Shell {
     pub(crate) fn redirected(&mut self, url: &str, final_url: &str, text: &str) {
         self.input(Input::Loaded {
             url: url.into(),
+            range: None,
             final_url: final_url.into(),
             body: text.to_owned().into(),
         });
@@ -102,8 +111,15 @@ impl Shell {
     pub(crate) fn failed(&mut self, url: &str) {
         self.input(Input::LoadFailed {
             url: url.into(),
+            range: None,
             reason: LoadFailure::Status(503),
         });
+    }
+
+    /// In how many milliseconds it wants to be woken.
+    pub(crate) fn due_in(&self) -> Option<u128> {
+        let at = self.refresh.poll_timeout()?;
+        Some(at.saturating_duration_since(self.now).as_millis())
     }
 
     /// Lets time pass to the next wake-up, and says how many milliseconds that took; `None`
@@ -126,8 +142,13 @@ impl Shell {
     }
 
     pub(crate) fn take_loads(&mut self) -> Vec<String> {
-        let loads = std::mem::take(&mut self.loads);
-        loads.iter().map(|url| url.to_string()).collect()
+        let loads = self.take_ranges();
+        assert!(loads.iter().all(|(_, range)| range.is_none()));
+        loads.iter().map(|(url, _)| url.to_string()).collect()
+    }
+
+    pub(crate) fn take_ranges(&mut self) -> Vec<(Arc<str>, Option<ByteRange>)> {
+        std::mem::take(&mut self.loads)
     }
 
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
@@ -147,24 +168,28 @@ impl Shell {
         found.expect("a track has this URL").id
     }
 
-    pub(crate) fn playlist(&self, suffix: &str) -> &Arc<Playlist> {
+    pub(crate) fn segments(&self, suffix: &str) -> &Segments {
         let track = self.presentation().track(self.track(suffix));
-        let playlist = track.and_then(|track| track.playlist.as_ref());
-        playlist.expect("its playlist was loaded")
+        let segments = track.and_then(|track| track.segments.as_ref());
+        segments.expect("its playlist was loaded")
     }
 
     /// Start of each segment in milliseconds.
     pub(crate) fn starts(&self, suffix: &str) -> Vec<i64> {
-        let segments = self.playlist(suffix).segments.iter();
+        let segments = self.segments(suffix).iter();
         segments.map(|s| s.start.as_nanos() / 1_000_000).collect()
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.refresh.poll_output() {
             match output {
-                Output::Load { url } => self.loads.push(url),
-                Output::Updated(update) => {
-                    self.presentation = Some(update);
+                Output::Load { url, range } => self.loads.push((url, range)),
+                Output::Updated(Update {
+                    presentation,
+                    changes,
+                }) => {
+                    self.presentation = Some(presentation);
+                    self.changes = changes;
                     self.updates += 1;
                 }
                 Output::Event(event) => self.events.push(event),

@@ -1,17 +1,19 @@
 //! The task that owns everything of one client and moves bytes between its machines.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use p2pcdn_manifest::{LoadFailure, Presentation, Refresh};
+use p2pcdn_manifest::{Presentation, Refresh};
 use p2pcdn_metrics::Snapshot;
 use p2pcdn_scheduler::{FetchId, Playback, PlaybackState, Switch};
 use p2pcdn_transport::{PeerSocket, Signalling, TrackerSockets, WebRtc, WebRtcConfig};
-use p2pcdn_wire::{Channel, Instant, LinkId, MediaTime, Message, PeerId, Role, Seed, TrackId};
+use p2pcdn_wire::{
+    Channel, Instant, LinkId, MediaTime, Message, PeerId, Role, Seed, TrackId, UnixTime,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
@@ -20,8 +22,9 @@ use tokio::{
 use super::{
     Command, Statistics,
     config::ClientConfig,
-    loads::{HttpEvent, LoadedManifest, Loader, SharedHttpClient},
-    requests::{ManifestCopies, Waiter},
+    loads::{HttpEvent, Loader, SharedHttpClient},
+    manifests::{ManifestCopies, Purpose},
+    requests::Waiter,
     response::ClientError,
 };
 use crate::{
@@ -41,7 +44,7 @@ const BATCH: usize = 64;
 /// How long the goodbyes may take when a client closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How old a playlist may be when it is handed to a player, until its target duration is known.
+/// How old a manifest may be when it is handed to a player, until its target duration is known.
 const MANIFEST_MAX_AGE: Duration = Duration::from_secs(1);
 
 type Changes = watch::Sender<Arc<Presentation>>;
@@ -64,6 +67,8 @@ pub(super) struct Driver {
     pub(super) session: Option<Session<MemoryStore>>,
     pub(super) fetches: BTreeMap<FetchId, AbortHandle>,
     pub(super) roles: BTreeMap<TrackId, Role>,
+    /// Tracks whose manifests are kept up to date.
+    pub(super) active: BTreeSet<TrackId>,
     pub(super) manifests: ManifestCopies,
     pub(super) manifest_max_age: Duration,
     pub(super) waiters: Vec<Waiter>,
@@ -105,7 +110,7 @@ impl Driver {
         let (http_sender, http_events) = mpsc::channel(HTTP_QUEUE);
         let (unshared, unshared_counts) = mpsc::unbounded_channel();
         let refresh_config = p2pcdn_manifest::Config {
-            identity: config.identity.clone(),
+            identity: Arc::new(config.identity.clone()),
             ..p2pcdn_manifest::Config::default()
         };
         let playback = Playback {
@@ -133,6 +138,7 @@ impl Driver {
             session: None,
             fetches: BTreeMap::new(),
             roles: BTreeMap::new(),
+            active: BTreeSet::new(),
             manifests: ManifestCopies::new(),
             manifest_max_age: MANIFEST_MAX_AGE,
             waiters: Vec::new(),
@@ -154,6 +160,7 @@ impl Driver {
 
     pub(super) async fn run(mut self, opened: Opened) {
         self.opened = Some(opened);
+        self.tell_clock();
         self.settle();
         while !self.is_done {
             let wake_at = self.next_wake();
@@ -252,8 +259,12 @@ impl Driver {
             use p2pcdn_manifest::Output;
             moved = true;
             match output {
-                Output::Load { url } => self.loader.manifest(url),
-                Output::Updated(presentation) => self.presentation_updated(presentation),
+                Output::Load { url, range: None } => self.load_manifest(url, Purpose::Refresh),
+                Output::Load {
+                    url,
+                    range: Some(range),
+                } => self.loader.index(url, range),
+                Output::Updated(update) => self.presentation_updated(update.presentation),
                 Output::Event(event) => self.refresh_event(event),
             }
         }
@@ -261,15 +272,14 @@ impl Driver {
     }
 
     fn presentation_updated(&mut self, presentation: Arc<Presentation>) {
+        self.active.retain(|id| presentation.track(*id).is_some());
         self.presentation = Some(presentation.clone());
         if self.session.is_none() {
             self.session = Some(self.new_session(&presentation));
         }
-        let playlists = presentation
-            .tracks
-            .iter()
-            .filter_map(|t| t.playlist.as_ref());
-        if let Some(shortest) = playlists.map(|p| p.target_duration).min() {
+        let tracks = presentation.tracks.iter();
+        let known = tracks.filter_map(|track| track.segments.as_ref());
+        if let Some(shortest) = known.map(|segments| segments.target_duration).min() {
             self.manifest_max_age = shortest / 2;
         }
         self.tell(SessionInput::PresentationUpdated(presentation.clone()));
@@ -310,8 +320,8 @@ impl Driver {
         session.handle_input(SessionInput::PolicyChanged(policy), now);
         // What was loaded before there was a session.
         for copy in self.manifests.values() {
-            if let Some(loaded) = copy.loaded() {
-                session.handle_input(manifest_answered(loaded), now);
+            if let Some(answered) = copy.answered() {
+                session.handle_input(answered, now);
             }
         }
         session
@@ -320,6 +330,11 @@ impl Driver {
     fn refresh_event(&mut self, event: p2pcdn_manifest::Event) {
         use p2pcdn_manifest::Event;
         tracing::debug!(?event, "manifest");
+        #[cfg(feature = "dash")]
+        if let Event::ClockWanted { .. } = event {
+            self.tell_clock();
+            return;
+        }
         let Some(opened) = self.opened.take() else {
             return;
         };
@@ -395,8 +410,30 @@ impl Driver {
         self.refresh.handle_input(input, now);
     }
 
+    /// What this machine's clock shows.
+    fn tell_clock(&mut self) {
+        let time = match std::time::UNIX_EPOCH.elapsed() {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)
+            }
+        };
+        let time = UnixTime::from_micros(time);
+        self.tell_refresh(p2pcdn_manifest::Input::ClockKnown(time));
+    }
+
+    /// Has the manifest of a track kept up to date. To say so again would load it again.
     pub(super) fn activate(&mut self, track: TrackId) {
-        self.tell_refresh(p2pcdn_manifest::Input::TrackActivated(track));
+        let presentation = self.presentation.as_ref();
+        let is_known = presentation.is_some_and(|it| it.track(track).is_some());
+        if is_known && self.active.insert(track) {
+            self.tell_refresh(p2pcdn_manifest::Input::TrackActivated(track));
+        }
+    }
+
+    pub(super) fn deactivate(&mut self, track: TrackId) {
+        self.active.remove(&track);
+        self.tell_refresh(p2pcdn_manifest::Input::TrackDeactivated(track));
     }
 
     fn command(&mut self, command: Command) {
@@ -487,6 +524,7 @@ impl Driver {
                 self.tell(SessionInput::FetchEnded { fetch, result });
             }
             HttpEvent::Manifest { url, result } => self.manifest_loaded(url, result),
+            HttpEvent::Index { url, range, result } => self.index_loaded(url, range, result),
             HttpEvent::Sidecar { segment, encoded } => {
                 self.tell(SessionInput::SidecarAnswered { segment, encoded });
             }
@@ -495,47 +533,11 @@ impl Driver {
             }
         }
     }
-
-    fn manifest_loaded(&mut self, url: Arc<str>, result: Result<LoadedManifest, LoadFailure>) {
-        use p2pcdn_manifest::Input;
-        let loaded = match result {
-            Ok(loaded) => loaded,
-            Err(reason) => {
-                self.manifest_failed(&url, reason);
-                self.tell_refresh(Input::LoadFailed { url, reason });
-                return;
-            }
-        };
-        self.tell(manifest_answered(&loaded));
-        let status = loaded.status;
-        if status == 200 {
-            self.tell_refresh(Input::Loaded {
-                url: url.clone(),
-                final_url: loaded.final_url.clone(),
-                body: loaded.body.clone(),
-            });
-        } else {
-            let reason = LoadFailure::Status(status);
-            self.tell_refresh(Input::LoadFailed {
-                url: url.clone(),
-                reason,
-            });
-        }
-        self.keep_manifest(url, loaded);
-    }
 }
 
 /// How long a block map may be missing before the sidecar is asked: after the flood of pushed and
 /// requested maps, before the rescue points of a short live latency.
 const SIDECAR_AFTER: Duration = Duration::from_millis(500);
-
-fn manifest_answered(loaded: &LoadedManifest) -> SessionInput {
-    SessionInput::ManifestAnswered {
-        status: loaded.status,
-        ttfb: loaded.ttfb,
-        len: loaded.body.len() as u64,
-    }
-}
 
 /// A random id in the form that WebTorrent clients use: a client tag, then random letters.
 fn random_peer(seed: &[u8; 32]) -> PeerId {

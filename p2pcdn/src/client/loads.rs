@@ -7,14 +7,21 @@ use futures_util::StreamExt;
 use p2pcdn_manifest::LoadFailure;
 use p2pcdn_scheduler::FetchId;
 use p2pcdn_transport::{HttpClient, HttpError, HttpRequest, HttpResponse};
-use p2pcdn_wire::{MAX_MESSAGE_LEN, SegmentRef};
+use p2pcdn_wire::{ByteRange, MAX_MESSAGE_LEN, SegmentRef};
 use tokio::{sync::mpsc, task::AbortHandle};
 
-use crate::{fetch::FetchRequest, http_response::ResponseHead};
+use crate::{
+    fetch::{Fetch, FetchError, FetchPlan, FetchRequest},
+    http_response::ResponseHead,
+};
 
 /// How long a manifest may take as a whole: several target durations. A live manifest that is
 /// older is of no use.
 const MANIFEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes of the longest index, and how far into a resource it may end where a server sends all of
+/// it instead.
+const MAX_INDEX_LEN: u64 = p2pcdn_manifest::MAX_TEXT_LEN as u64;
 
 /// How long an origin may send nothing in the middle of a body, or before its head, before the
 /// attempt counts as broken; what hls.js gives a fragment's first byte.
@@ -42,6 +49,11 @@ pub(super) enum HttpEvent {
         url: Arc<str>,
         result: Result<LoadedManifest, LoadFailure>,
     },
+    Index {
+        url: Arc<str>,
+        range: ByteRange,
+        result: Result<LoadedIndex, LoadFailure>,
+    },
     Sidecar {
         segment: SegmentRef,
         encoded: Option<Bytes>,
@@ -60,6 +72,18 @@ pub(super) struct LoadedManifest {
     pub(super) final_url: Arc<str>,
     pub(super) body: Bytes,
     pub(super) ttfb: Duration,
+}
+
+/// The answer to a request for an index of segments, which is a range of a media resource.
+#[derive(Clone, Debug)]
+pub(super) struct LoadedIndex {
+    pub(super) status: u16,
+    pub(super) final_url: Arc<str>,
+    /// Exactly the bytes asked for.
+    pub(super) body: Result<Bytes, LoadFailure>,
+    pub(super) ttfb: Duration,
+    /// Bytes read, those that were not asked for included.
+    pub(super) read_len: u64,
 }
 
 /// Sends requests with the viewer's own headers.
@@ -100,11 +124,7 @@ impl Loader {
 
     async fn stream(&self, fetch: FetchId, request: HttpRequest) -> Result<(), HttpError> {
         let (mut response, ttfb) = self.send(request).await?;
-        let headers = response.headers.iter();
-        let head = ResponseHead::new(
-            response.status,
-            headers.map(|(name, value)| (name.as_str(), value.as_slice())),
-        );
+        let head = head_of(&response);
         self.report(HttpEvent::Head { fetch, head, ttfb }).await;
         while let Some(bytes) = within(SILENCE_TIMEOUT, response.body.next()).await? {
             let bytes = bytes?;
@@ -117,13 +137,55 @@ impl Loader {
     pub(super) fn manifest(&self, url: Arc<str>) {
         let loader = self.clone();
         tokio::spawn(async move {
-            let load = loader.load_manifest(&url);
-            let result = match tokio::time::timeout(MANIFEST_TIMEOUT, load).await {
-                Ok(result) => result,
-                Err(_) => Err(LoadFailure::Timeout),
-            };
+            let result = loader.in_time(loader.load_manifest(&url)).await;
             loader.report(HttpEvent::Manifest { url, result }).await;
         });
+    }
+
+    /// Loads an index of segments.
+    pub(super) fn index(&self, url: Arc<str>, range: ByteRange) {
+        let loader = self.clone();
+        tokio::spawn(async move {
+            let result = loader.in_time(loader.load_index(&url, range)).await;
+            loader.report(HttpEvent::Index { url, range, result }).await;
+        });
+    }
+
+    /// What `load` comes to, unless it takes too long or nobody waits for it any more: servers of
+    /// low-latency streams may hold an answer back for seconds.
+    async fn in_time<T>(
+        &self,
+        load: impl Future<Output = Result<T, LoadFailure>>,
+    ) -> Result<T, LoadFailure> {
+        tokio::select! {
+            result = tokio::time::timeout(MANIFEST_TIMEOUT, load) => {
+                result.unwrap_or(Err(LoadFailure::Timeout))
+            }
+            () = self.events.closed() => Err(LoadFailure::Network),
+        }
+    }
+
+    async fn load_index(&self, url: &str, range: ByteRange) -> Result<LoadedIndex, LoadFailure> {
+        if range.len() > MAX_INDEX_LEN {
+            return Err(LoadFailure::TooLong);
+        }
+        let mut fetch = Fetch::new(FetchPlan {
+            url: url.to_owned(),
+            resource: Some(range),
+            ..FetchPlan::default()
+        });
+        let sent = self.send(self.segment_request(fetch.request())).await;
+        let (response, ttfb) = sent.map_err(load_failure)?;
+        let (status, final_url) = (response.status, response.final_url.as_str().into());
+        let mut read_len = 0;
+        let body = read_range(response, &mut fetch, range, &mut read_len).await;
+        Ok(LoadedIndex {
+            status,
+            final_url,
+            body,
+            ttfb,
+            read_len,
+        })
     }
 
     async fn load_manifest(&self, url: &str) -> Result<LoadedManifest, LoadFailure> {
@@ -202,10 +264,152 @@ async fn collect(mut response: HttpResponse, max_len: usize) -> Result<Bytes, Lo
     Ok(body.freeze())
 }
 
+/// Reads no further than the range that `fetch` is after.
+async fn read_range(
+    mut response: HttpResponse,
+    fetch: &mut Fetch,
+    range: ByteRange,
+    read_len: &mut u64,
+) -> Result<Bytes, LoadFailure> {
+    let head = fetch.handle_head(&head_of(&response));
+    let head = head.map_err(|error| index_failure(&error))?;
+    if head.range_ignored && range.end > MAX_INDEX_LEN {
+        return Err(LoadFailure::TooLong);
+    }
+    let mut body = BytesMut::new();
+    while !fetch.is_done()
+        && let Some(bytes) = response.body.next().await
+    {
+        let bytes = bytes.map_err(load_failure)?;
+        *read_len += bytes.len() as u64;
+        if let Some((_, wanted)) = fetch.handle_body(bytes) {
+            body.extend_from_slice(&wanted);
+        }
+    }
+    let end = fetch.handle_end();
+    end.map_err(|error| index_failure(&error))?;
+    Ok(body.freeze())
+}
+
+fn head_of(response: &HttpResponse) -> ResponseHead {
+    let headers = response.headers.iter();
+    ResponseHead::new(
+        response.status,
+        headers.map(|(name, value)| (name.as_str(), value.as_slice())),
+    )
+}
+
+fn index_failure(error: &FetchError) -> LoadFailure {
+    match error {
+        FetchError::Unauthorised { status }
+        | FetchError::NotFound { status }
+        | FetchError::Server { status }
+        | FetchError::Status { status } => LoadFailure::Status(*status),
+        FetchError::RangeNotSatisfiable { .. } => LoadFailure::Status(416),
+        FetchError::TooLong { .. } => LoadFailure::TooLong,
+        _ => LoadFailure::Network,
+    }
+}
+
 fn load_failure(error: HttpError) -> LoadFailure {
     match error {
         HttpError::Timeout => LoadFailure::Timeout,
         HttpError::InvalidRequest => LoadFailure::InvalidUrl,
         _ => LoadFailure::Network,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_util::stream;
+
+    use super::*;
+
+    const WANTED: ByteRange = ByteRange::new(4, 8);
+
+    /// Answers everything alike, with a body that never ends.
+    struct Origin {
+        status: u16,
+        content_range: Option<&'static str>,
+        pieces: Vec<&'static [u8]>,
+    }
+
+    #[async_trait]
+    impl HttpClient for Origin {
+        async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+            let header = |value: &str| ("content-range".to_owned(), value.as_bytes().to_vec());
+            let pieces: Vec<_> = self
+                .pieces
+                .iter()
+                .copied()
+                .map(Bytes::from_static)
+                .collect();
+            let pieces = stream::iter(pieces.into_iter().map(Ok));
+            Ok(HttpResponse {
+                status: self.status,
+                headers: self.content_range.map(header).into_iter().collect(),
+                final_url: request.url,
+                body: pieces.chain(stream::pending()).boxed(),
+            })
+        }
+    }
+
+    fn origin(status: u16, pieces: &[&'static [u8]]) -> Origin {
+        Origin {
+            status,
+            content_range: (status == 206).then_some("bytes 4-7/100"),
+            pieces: pieces.to_vec(),
+        }
+    }
+
+    /// What comes of asking for `range`, and how many bytes were read for it.
+    async fn load(origin: Origin, range: ByteRange) -> (Result<Bytes, LoadFailure>, u64) {
+        let loader = Loader {
+            http: Arc::new(origin),
+            headers: Vec::new(),
+            events: mpsc::channel(1).0,
+        };
+        let load = loader.load_index("https://h.example/v.mp4", range);
+        let load = tokio::time::timeout(Duration::from_secs(5), load);
+        match load.await.expect("it reads on although it has all") {
+            Ok(index) => (index.body, index.read_len),
+            Err(reason) => (Err(reason), 0),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_index_is_exactly_the_bytes_asked_for() {
+        let sidx = Ok(Bytes::from_static(b"sidx"));
+        let part = origin(206, &[b"si", b"dx"]);
+        assert_eq!(load(part, WANTED).await, (sidx.clone(), 4));
+        // All of it instead of a part: nothing is read beyond.
+        let whole = origin(200, &[b"ftypsi", b"dxmoof", b"mdat"]);
+        assert_eq!(load(whole, WANTED).await, (sidx, 12));
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_not_what_was_asked_for_is_a_failure() {
+        let elsewhere = Origin {
+            content_range: Some("bytes 5-8/100"),
+            ..origin(206, &[b"sidx"])
+        };
+        assert_eq!(load(elsewhere, WANTED).await.0, Err(LoadFailure::Network));
+        let refused = origin(403, &[b"no"]);
+        assert_eq!(load(refused, WANTED).await.0, Err(LoadFailure::Status(403)));
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_too_long_or_too_far_in_is_not_read() {
+        let long = ByteRange::new(0, MAX_INDEX_LEN + 1);
+        assert_eq!(
+            load(origin(206, &[]), long).await,
+            (Err(LoadFailure::TooLong), 0)
+        );
+        let far = ByteRange::new(MAX_INDEX_LEN, MAX_INDEX_LEN + 1);
+        assert_eq!(
+            load(origin(200, &[b"ftyp"]), far).await,
+            (Err(LoadFailure::TooLong), 0)
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod driver;
 mod loads;
+mod manifests;
 mod neighbours;
 mod requests;
 mod response;
@@ -119,7 +120,7 @@ impl Client {
         self.peer
     }
 
-    /// Says that the player plays a track: its playlist is loaded and kept fresh, and its segments
+    /// Says that the player plays a track: its manifest is loaded and kept fresh, and its segments
     /// are fetched ahead of the playhead. The track of the same kind that was played before is
     /// only served on. Fetching a segment says so too.
     ///
@@ -130,7 +131,7 @@ impl Client {
         self.tell(Command::Watch(track)).await
     }
 
-    /// Keeps a track's playlist fresh without playing it, as a publisher of block maps does.
+    /// Keeps a track's manifest fresh without playing it, as a publisher of block maps does.
     ///
     /// # Errors
     ///
@@ -139,8 +140,10 @@ impl Client {
         self.tell(Command::Hold(track)).await
     }
 
-    /// Fetches any URL: segments through the swarm, the presentation's playlists as they were last
-    /// loaded, everything else (init segments, keys) from the origin as it is.
+    /// Fetches any URL: segments through the swarm, the presentation's manifests as they were last
+    /// loaded, everything else (init segments, keys, parts) from the origin as it is. So are
+    /// playlists with the delivery directives of a low-latency player, and segments whose ordinals
+    /// have gaps (live DASH, named by time), which are not shared.
     ///
     /// A segment away from where the player is counts as a seek.
     ///

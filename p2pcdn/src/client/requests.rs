@@ -1,16 +1,15 @@
 //! What the player asks for, answered as the bytes come.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use p2pcdn_manifest::{Liveness, Presentation, Resource, Segment, TrackKind};
+use p2pcdn_manifest::{Presentation, Resource, Segment, TrackKind};
 use p2pcdn_scheduler::{Playback, PlaybackState};
 use p2pcdn_wire::{ByteRange, Instant, MediaTime, Role, SegmentRef, TrackId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     driver::Driver,
-    loads::LoadedManifest,
     response::{ClientError, Request, Response},
 };
 use crate::{
@@ -19,13 +18,17 @@ use crate::{
     store::Store,
 };
 
-type Reply = oneshot::Sender<Result<Response, ClientError>>;
+pub(super) type Reply = oneshot::Sender<Result<Response, ClientError>>;
+
+/// Segments ahead of the playhead among which a clip that comes again is looked for: half an hour
+/// of 2 s segments, which takes a millisecond.
+const CLIP_REACH: usize = 900;
 
 /// A player that waits for a segment, or for more of it.
 #[derive(Debug)]
 pub(super) struct Waiter {
     segment: SegmentRef,
-    listed: Arc<Segment>,
+    listed: Segment,
     request: Request,
     /// The bytes of the segment that the player wants.
     range: ByteRange,
@@ -37,15 +40,6 @@ pub(super) struct Waiter {
     unread: Option<mpsc::UnboundedReceiver<Result<Bytes, ClientError>>>,
 }
 
-/// A playlist as last loaded, and who waits for its next load.
-#[derive(Debug, Default)]
-pub(super) struct ManifestCopy {
-    loaded: Option<(LoadedManifest, Instant)>,
-    waiting: Vec<Reply>,
-}
-
-pub(super) type ManifestCopies = BTreeMap<Arc<str>, ManifestCopy>;
-
 impl Driver {
     pub(super) fn fetch(&mut self, request: Request, reply: Reply) {
         let range = byte_range(&request);
@@ -54,17 +48,14 @@ impl Driver {
             .as_ref()
             .and_then(|presentation| presentation.resource(&request.url, range));
         match (resource, presentation) {
-            (Some(Resource::MediaPlaylist(track)), Some(presentation)) => {
-                self.activate(track);
-                if let Some(track) = presentation.track(track) {
-                    let playlist = track.playlist.as_ref();
-                    let is_final = playlist.is_some_and(|it| it.liveness == Liveness::Ended);
-                    self.fetch_manifest(track.url.clone(), is_final, reply);
-                }
+            (Some(Resource::Manifest), Some(presentation)) => {
+                self.fetch_manifest(&presentation, &request, reply);
             }
-            (Some(Resource::MultivariantPlaylist), Some(presentation)) => {
-                // It is loaded once.
-                self.fetch_manifest(presentation.url.clone(), true, reply);
+            (Some(Resource::MediaPlaylist(track)), Some(presentation)) => {
+                match presentation.track(track) {
+                    Some(track) => self.fetch_playlist(track, &request, reply),
+                    None => self.pass_through(request, reply),
+                }
             }
             (Some(Resource::Segment(track, ordinal)), Some(presentation)) => {
                 let segment = segment_of(&presentation, track, ordinal);
@@ -73,6 +64,7 @@ impl Driver {
                         let segment = self.nearest_listing(&presentation, track, segment);
                         self.fetch_segment(track, segment, request, reply);
                     }
+                    // The session does not share it.
                     _ => self.pass_through(request, reply),
                 }
             }
@@ -84,31 +76,27 @@ impl Driver {
         self.session.as_ref()?.segment_ref(track, ordinal)
     }
 
-    /// Of the places where a playlist lists the same bytes, as it does with a clip that comes
-    /// again, the one that the player comes to next.
+    /// Of the places where a track lists the same bytes, as it does with a clip that comes again,
+    /// the one that the player comes to next.
     fn nearest_listing(
         &self,
         presentation: &Presentation,
         track: TrackId,
-        found: Arc<Segment>,
-    ) -> Arc<Segment> {
+        found: Segment,
+    ) -> Segment {
         let position = self.playback_at(self.now()).position;
-        let track = presentation.track(track);
-        let playlist = track.and_then(|track| track.playlist.as_ref());
-        let listed = playlist.map_or(&[][..], |playlist| &playlist.segments);
-        let is_same = |one: &&Arc<Segment>| one.url == found.url && one.range == found.range;
-        let is_ahead = |one: &&Arc<Segment>| one.end() > position;
-        let next = listed.iter().filter(is_same).find(is_ahead);
-        next.cloned().unwrap_or(found)
+        let segments = presentation
+            .track(track)
+            .and_then(|track| track.segments.as_ref());
+        let ahead = segments
+            .into_iter()
+            .flat_map(|it| it.ending_after(position));
+        let is_same = |one: &Segment| one.url == found.url && one.range == found.range;
+        let next = ahead.take(CLIP_REACH).find(is_same);
+        next.unwrap_or(found)
     }
 
-    fn fetch_segment(
-        &mut self,
-        track: TrackId,
-        segment: Arc<Segment>,
-        request: Request,
-        reply: Reply,
-    ) {
+    fn fetch_segment(&mut self, track: TrackId, segment: Segment, request: Request, reply: Reply) {
         self.watch(track);
         let Some(name) = self.session_ref(track, segment.ordinal) else {
             let _ = reply.send(Err(ClientError::Closed));
@@ -205,8 +193,7 @@ impl Driver {
             .collect();
         for other in others {
             self.set_role(other, Role::Holding);
-            let parted = p2pcdn_manifest::Input::TrackDeactivated(other);
-            self.tell_refresh(parted);
+            self.deactivate(other);
             self.fetch_apart(other);
         }
         self.activate(track);
@@ -293,41 +280,6 @@ impl Driver {
         }
     }
 
-    fn fetch_manifest(&mut self, url: Arc<str>, is_final: bool, reply: Reply) {
-        let now = self.now();
-        let copy = self.manifests.entry(url).or_default();
-        let max_age = self.manifest_max_age;
-        let is_good = |at: Instant| is_final || now.saturating_duration_since(at) < max_age;
-        match &copy.loaded {
-            Some((loaded, at)) if is_good(*at) => {
-                let _ = reply.send(Ok(loaded.to_response()));
-            }
-            _ => copy.waiting.push(reply),
-        }
-    }
-
-    /// Keeps a loaded playlist for players that read text, and hands it to those who wait.
-    pub(super) fn keep_manifest(&mut self, url: Arc<str>, loaded: LoadedManifest) {
-        let now = self.now();
-        let copy = self.manifests.entry(url).or_default();
-        for reply in copy.waiting.drain(..) {
-            let _ = reply.send(Ok(loaded.to_response()));
-        }
-        copy.loaded = Some((loaded, now));
-    }
-
-    pub(super) fn manifest_failed(&mut self, url: &Arc<str>, reason: p2pcdn_manifest::LoadFailure) {
-        let Some(copy) = self.manifests.get_mut(url) else {
-            return;
-        };
-        for reply in copy.waiting.drain(..) {
-            let _ = reply.send(Err(ClientError::Manifest {
-                url: url.to_string(),
-                reason,
-            }));
-        }
-    }
-
     /// Asks the origin for what is not shared, for as long as the player waits for it.
     fn pass_through(&mut self, request: Request, mut reply: Reply) {
         let loader = self.loader.clone();
@@ -398,26 +350,14 @@ impl Waiter {
     }
 }
 
-impl ManifestCopy {
-    pub(super) fn loaded(&self) -> Option<&LoadedManifest> {
-        self.loaded.as_ref().map(|(loaded, _)| loaded)
-    }
-}
-
-impl LoadedManifest {
-    fn to_response(&self) -> Response {
-        Response::whole(self.status, self.headers.clone(), self.body.clone())
-    }
-}
-
 fn byte_range(request: &Request) -> Option<ByteRange> {
     let range = request.range?;
     Some(ByteRange::new(range.start, range.end.unwrap_or(u64::MAX)))
 }
 
-fn segment_of(presentation: &Presentation, track: TrackId, ordinal: u64) -> Option<Arc<Segment>> {
-    let playlist = presentation.track(track)?.playlist.as_ref()?;
-    playlist.segment(ordinal).cloned()
+fn segment_of(presentation: &Presentation, track: TrackId, ordinal: u64) -> Option<Segment> {
+    let segments = presentation.track(track)?.segments.as_ref()?;
+    segments.segment(ordinal)
 }
 
 fn same_kind(one: Option<TrackKind>, other: Option<TrackKind>) -> bool {

@@ -164,7 +164,7 @@ pub enum ClientError {
         reason: LoadFailure,
     },
     /// What the manifest's URL delivers is no manifest.
-    #[error("{url} is no playlist: {reason}")]
+    #[error("{url} is no manifest: {reason}")]
     NotAManifest {
         /// Its URL.
         url: String,

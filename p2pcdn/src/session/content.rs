@@ -1,9 +1,9 @@
 //! Tracks, segments and block maps of a session.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use p2pcdn_manifest::{Liveness, Playlist, Presentation, Segment};
+use p2pcdn_manifest::{Liveness, Presentation, Segment, Segments};
 use p2pcdn_metrics::Waste;
 use p2pcdn_scheduler::{Growth, Input, Listed, Sharing};
 use p2pcdn_wire::{
@@ -27,6 +27,10 @@ const MAX_EARLY_MAPS: usize = 16;
 /// in between.
 const MAPS_AHEAD: Duration = Duration::from_secs(10);
 
+/// Segments looked at for one that may be asked for to renew the authorisation: those that are
+/// never shared come in breaks, of a few minutes at most.
+const RENEWAL_REACH: usize = 128;
+
 /// One track of the presentation, as the session numbers it.
 #[derive(Clone, Debug)]
 pub(super) struct SessionTrack {
@@ -34,7 +38,8 @@ pub(super) struct SessionTrack {
     index: TrackIndex,
     bitrate: Option<BitRate>,
     role: Option<Role>,
-    playlist: Option<Arc<Playlist>>,
+    /// `None` until they are known.
+    segments: Option<Segments>,
     /// Segments below this ordinal were listed to the scheduler.
     listed_to: u64,
 }
@@ -51,12 +56,12 @@ impl SessionTrack {
     /// What peers are told of it: nothing before its segments are known, since what they answer
     /// is about those.
     pub(super) fn joined(&self) -> Option<(TrackIndex, TrackId, Role)> {
-        self.playlist.as_ref()?;
+        self.segments.as_ref()?;
         Some((self.index, self.id, self.role?))
     }
 
-    fn segment(&self, segment: SegmentRef) -> Option<&Arc<Segment>> {
-        let found = self.playlist.as_ref()?.segment(segment.ordinal)?;
+    fn segment(&self, segment: SegmentRef) -> Option<Segment> {
+        let found = self.segments.as_ref()?.segment(segment.ordinal)?;
         (found.id.tag() == segment.tag).then_some(found)
     }
 
@@ -70,7 +75,7 @@ impl SessionTrack {
 }
 
 impl<S: Store> Session<S> {
-    pub(super) fn update(&mut self, presentation: Arc<Presentation>) {
+    pub(super) fn update(&mut self, presentation: &Presentation) {
         for track in &presentation.tracks {
             if !self.tracks.iter().any(|known| known.id == track.id) {
                 if self.tracks.len() >= MAX_TRACKS {
@@ -83,7 +88,7 @@ impl<S: Store> Session<S> {
                     index,
                     bitrate: track.bandwidth,
                     role: None,
-                    playlist: None,
+                    segments: None,
                     listed_to: 0,
                 });
             }
@@ -91,21 +96,20 @@ impl<S: Store> Session<S> {
         let updates: Vec<_> = presentation
             .tracks
             .iter()
-            .filter_map(|track| Some((track.id, track.playlist.clone()?)))
+            .filter_map(|track| Some((track.id, track.segments.clone()?)))
             .collect();
-        self.presentation = Some(presentation);
-        for (id, playlist) in updates {
-            self.update_track(id, playlist);
+        for (id, segments) in updates {
+            self.update_track(id, segments);
         }
     }
 
-    fn update_track(&mut self, id: TrackId, playlist: Arc<Playlist>) {
+    fn update_track(&mut self, id: TrackId, segments: Segments) {
         let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
             return;
         };
-        let before = track.playlist.replace(playlist);
-        let now = track.playlist.as_ref();
-        if before.as_ref().map(|old| old.epoch) != now.map(|new| new.epoch) && before.is_some() {
+        let epoch = segments.epoch;
+        let before = track.segments.replace(segments);
+        if before.as_ref().is_some_and(|it| it.epoch != epoch) {
             track.listed_to = 0;
             let track = track.index;
             self.tell_scheduler(Input::TrackReset { track });
@@ -131,6 +135,7 @@ impl<S: Store> Session<S> {
             role,
             bitrate,
         });
+        self.are_maps_due = true;
         self.list_segments(id);
         self.tell_join(id);
     }
@@ -152,16 +157,14 @@ impl<S: Store> Session<S> {
         let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
             return;
         };
-        let (Some(playlist), Some(_)) = (track.playlist.clone(), track.role) else {
+        let (Some(known), Some(_)) = (track.segments.as_ref(), track.role) else {
             return;
         };
-        let segments: Vec<_> = playlist
-            .segments
-            .iter()
-            .filter(|segment| segment.ordinal >= track.listed_to)
-            .map(|segment| listed(track.name(segment), segment))
+        let segments: Vec<_> = known
+            .from_ordinal(track.listed_to)
+            .map(|segment| listed(track.name(&segment), &segment))
             .collect();
-        let window = playlist.window();
+        let (window, liveness) = (known.window(), known.liveness);
         track.listed_to = track.listed_to.max(window.end);
         let index = track.index;
         let new: Vec<_> = segments.iter().map(|listed| listed.segment).collect();
@@ -169,11 +172,12 @@ impl<S: Store> Session<S> {
             track: index,
             segments,
             first: window.start,
-            growth: match playlist.liveness {
+            growth: match liveness {
                 Liveness::Ended => Growth::Ended,
                 Liveness::Live | Liveness::Event => Growth::Live,
             },
         });
+        self.are_maps_due = true;
         for segment in new {
             for (link, encoded) in self.early_maps.take(segment) {
                 self.take_map(segment, &encoded, MapSource::Peer(link));
@@ -181,15 +185,17 @@ impl<S: Store> Session<S> {
         }
     }
 
-    /// The segment of a track with this ordinal, as this session names it.
+    /// The segment of a track with this ordinal, as this session names it; `None` when it is not
+    /// listed, and for every segment of a track whose ordinals have gaps (live DASH, named by time):
+    /// those are not shared, and the player gets them straight from the origin.
     #[must_use]
     pub fn segment_ref(&self, track: TrackId, ordinal: u64) -> Option<SegmentRef> {
         let track = self.tracks.iter().find(|known| known.id == track)?;
-        let segment = track.playlist.as_ref()?.segment(ordinal)?;
-        Some(track.name(segment))
+        let segment = track.segments.as_ref()?.segment(ordinal)?;
+        Some(track.name(&segment))
     }
 
-    pub(super) fn listed_segment(&self, name: SegmentRef) -> Option<&Arc<Segment>> {
+    pub(super) fn listed_segment(&self, name: SegmentRef) -> Option<Segment> {
         self.tracks.get(usize::from(name.track.0))?.segment(name)
     }
 
@@ -197,25 +203,25 @@ impl<S: Store> Session<S> {
         self.listed_segment(name).map(|segment| segment.id)
     }
 
-    /// Wants the block maps of the segments that the player will need.
+    /// Wants the block maps of the segments that the player will need, if those may be others than
+    /// the last time.
     pub(super) fn want_maps(&mut self) {
-        if !self.transfer.is_on() {
+        if !self.transfer.is_on() || !std::mem::take(&mut self.are_maps_due) {
             return;
         }
         let from = self.playback.position;
         let to = from + self.playback.buffer_target + MAPS_AHEAD;
         let mut wanted = Vec::new();
         for track in &self.tracks {
-            let Some(playlist) = track.playlist.as_ref() else {
+            let Some(segments) = track.segments.as_ref() else {
                 continue;
             };
             if track.role != Some(Role::Watching) {
                 continue;
             }
-            let first = playlist.segments.partition_point(|s| s.end() <= from);
-            let ahead = playlist.segments[first..].iter();
+            let ahead = segments.ending_after(from);
             for segment in ahead.take_while(|segment| segment.start < to) {
-                let name = track.name(segment);
+                let name = track.name(&segment);
                 let is_shared = segment.sharing == p2pcdn_manifest::Sharing::Shared;
                 if is_shared && !self.wanted_maps.contains(&name) {
                     wanted.push(name);
@@ -345,15 +351,15 @@ impl<S: Store> Session<S> {
         let track = self
             .tracks
             .iter()
-            .filter(|track| track.playlist.is_some())
+            .filter(|track| track.segments.is_some())
             .max_by_key(|track| track.role)?;
-        let playlist = track.playlist.as_ref()?;
-        let is_shared =
-            |segment: &&Arc<Segment>| segment.sharing == p2pcdn_manifest::Sharing::Shared;
-        let segment = playlist
+        let segments = track.segments.as_ref()?;
+        let is_shared = |segment: &Segment| segment.sharing == p2pcdn_manifest::Sharing::Shared;
+        let mut newest = segments.iter().rev().take(RENEWAL_REACH);
+        let segment = segments
             .segment_at(self.playback.position)
             .filter(is_shared)
-            .or_else(|| playlist.segments.iter().rfind(is_shared))?;
+            .or_else(|| newest.find(is_shared))?;
         let fetch = Fetch::new(FetchPlan {
             url: segment.url.to_string(),
             resource: segment.range,
@@ -361,7 +367,7 @@ impl<S: Store> Session<S> {
             end: Some(1),
             validator: None,
         });
-        Some((track.name(segment), fetch.request()))
+        Some((track.name(&segment), fetch.request()))
     }
 
     /// The byte range of a resource that a segment is, and where it is.

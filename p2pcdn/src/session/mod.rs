@@ -7,11 +7,9 @@ mod links;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
-use p2pcdn_manifest::Presentation;
 use p2pcdn_metrics::{Delivery, PlaybackInput, Snapshot};
 use p2pcdn_scheduler::{FetchId, Playback, PlaybackState, Policy, Scheduler, Switch};
 use p2pcdn_wire::{BitRate, GoodbyeReason, Instant, LinkId, PeerId, Say, Seed, SegmentRef};
@@ -59,7 +57,6 @@ pub struct Session<S> {
     standing: Standing,
     policy: Policy,
     transfer: Switch,
-    presentation: Option<Arc<Presentation>>,
     tracks: Vec<SessionTrack>,
     playback: Playback,
     links: BTreeMap<LinkId, SessionLink>,
@@ -69,6 +66,8 @@ pub struct Session<S> {
     /// Segments of which the origin does not serve ranges.
     wholes: BTreeSet<SegmentRef>,
     wanted_maps: BTreeSet<SegmentRef>,
+    /// Whether the segments whose block maps are wanted may have changed.
+    are_maps_due: bool,
     early_maps: EarlyMaps,
     delivery: Delivery,
     sources: BTreeMap<SegmentRef, SegmentSources>,
@@ -103,7 +102,6 @@ impl<S: Store> Session<S> {
             standing: Standing::Pending,
             policy: Policy::default(),
             transfer: Switch::Off,
-            presentation: None,
             tracks: Vec::new(),
             playback: Playback {
                 position: p2pcdn_wire::MediaTime::ZERO,
@@ -116,6 +114,7 @@ impl<S: Store> Session<S> {
             validators: BTreeMap::new(),
             wholes: BTreeSet::new(),
             wanted_maps: BTreeSet::new(),
+            are_maps_due: true,
             early_maps: EarlyMaps::default(),
             delivery: Delivery::default(),
             sources: BTreeMap::new(),
@@ -131,7 +130,7 @@ impl<S: Store> Session<S> {
     pub fn handle_input(&mut self, input: SessionInput, now: Instant) {
         self.advance(now);
         match input {
-            SessionInput::PresentationUpdated(presentation) => self.update(presentation),
+            SessionInput::PresentationUpdated(presentation) => self.update(&presentation),
             SessionInput::TrackRoleChanged { track, role } => self.change_role(track, role),
             SessionInput::PlaybackChanged { playback, latency } => {
                 self.playback_changed(playback, latency);
@@ -391,12 +390,14 @@ impl<S: Store> Session<S> {
         self.validators.remove(&segment);
         self.wholes.remove(&segment);
         if self.wanted_maps.remove(&segment) {
+            self.are_maps_due = true;
             self.tell_maps(MapsInput::SegmentGone(segment));
         }
     }
 
     fn playback_changed(&mut self, playback: Playback, latency: Option<Duration>) {
         let before = std::mem::replace(&mut self.playback, playback);
+        self.are_maps_due = true;
         let now = self.now;
         let was_playing = before.state == PlaybackState::Playing;
         // A seek moves the playhead too, but nothing is played on the way.
@@ -457,6 +458,7 @@ impl<S: Store> Session<S> {
             return;
         }
         self.transfer = transfer;
+        self.are_maps_due = true;
         if transfer.is_on() {
             self.outputs.push_back(SessionOutput::JoinSwarm);
             return;

@@ -503,13 +503,14 @@ fn swarm(stream: Stream, now: Instant) -> SwarmId {
     let mut refresh = Refresh::new(manifest::Config::default(), &url, now);
     let loaded = manifest::Input::Loaded {
         url: url.clone(),
+        range: None,
         final_url: url.clone(),
         body: origin::playlist(stream, 0, 0, now).into(),
     };
     while refresh.poll_output().is_some() {}
     refresh.handle_input(loaded, now);
     let swarm = std::iter::from_fn(|| refresh.poll_output()).find_map(|output| match output {
-        manifest::Output::Updated(presentation) => Some(presentation.swarm),
+        manifest::Output::Updated(update) => Some(update.presentation.swarm),
         _ => None,
     });
     swarm.expect("the playlist is one")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pcdn::{
     SessionInput, Store,
-    manifest::Playlist,
+    manifest::Segments,
     scheduler::{Playback, PlaybackState},
     wire::MediaTime,
 };
@@ -54,14 +54,14 @@ impl Player {
 
     /// Moves one tick; `is_there` tells whether the segment at a position can be played. Returns
     /// whether there is something to report.
-    fn tick(&mut self, playlist: &Playlist, is_there: impl Fn(MediaTime) -> bool) -> bool {
+    fn tick(&mut self, segments: &Segments, is_there: impl Fn(MediaTime) -> bool) -> bool {
         let before = self.state;
         self.ticks += 1;
-        if !self.is_placed || self.position < playlist.start() {
+        if !self.is_placed || self.position < segments.start() {
             let back = self
                 .latency
-                .map(|back| playlist.live_edge.saturating_sub(back));
-            self.position = back.unwrap_or(playlist.start()).max(playlist.start());
+                .map(|back| segments.live_edge.saturating_sub(back));
+            self.position = back.unwrap_or(segments.start()).max(segments.start());
             self.state = PlaybackState::Starting;
             let first = !self.is_placed;
             self.is_placed = true;
@@ -74,7 +74,7 @@ impl Player {
                 if is_there(next) {
                     self.position = next;
                     self.played += TICK;
-                } else if next < playlist.live_edge || self.latency.is_some() {
+                } else if next < segments.live_edge || self.latency.is_some() {
                     self.state = PlaybackState::Stalled;
                     self.stalls += 1;
                 } else {
@@ -94,20 +94,20 @@ impl Player {
 impl World {
     pub(super) fn tick(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        let playlist = node.presentation.as_ref().and_then(|presentation| {
+        let known = node.presentation.as_ref().and_then(|presentation| {
             let track = presentation.tracks.first()?;
-            Some((track.id, track.playlist.clone()?))
+            Some((track.id, track.segments.clone()?))
         });
-        let (Some((track, playlist)), Some(player)) = (playlist, &mut node.player) else {
+        let (Some((track, segments)), Some(player)) = (known, &mut node.player) else {
             return;
         };
         let session = &node.session;
         let is_there = |at| {
-            let segment = playlist.segment_at(at);
+            let segment = segments.segment_at(at);
             let name = segment.and_then(|it| session.segment_ref(track, it.ordinal));
             name.is_some_and(|name| session.store().is_complete(name))
         };
-        if player.tick(&playlist, is_there) {
+        if player.tick(&segments, is_there) {
             let playback = Playback {
                 position: player.position,
                 state: player.state,

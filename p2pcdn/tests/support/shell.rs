@@ -229,11 +229,12 @@ impl World {
     pub(super) fn drain_refresh(&mut self, index: usize) {
         while let Some(output) = self.nodes[index].refresh.poll_output() {
             match output {
-                manifest::Output::Load { url } => {
+                manifest::Output::Load { url, .. } => {
                     let ttfb = Answer::default().ttfb;
                     self.schedule(ttfb, Event::Manifest(index, url, ttfb));
                 }
-                manifest::Output::Updated(presentation) => {
+                manifest::Output::Updated(update) => {
+                    let presentation = update.presentation;
                     self.nodes[index].presentation = Some(presentation.clone());
                     self.tell(index, SessionInput::PresentationUpdated(presentation));
                     let track = self.track(index);
@@ -260,11 +261,13 @@ impl World {
             manifest::Input::Loaded {
                 final_url: url.clone(),
                 url,
+                range: None,
                 body: text.into(),
             }
         } else {
             let reason = LoadFailure::Status(status);
-            manifest::Input::LoadFailed { url, reason }
+            let range = None;
+            manifest::Input::LoadFailed { url, range, reason }
         };
         self.nodes[index].refresh.handle_input(loaded, self.now);
         self.drain_refresh(index);
@@ -277,11 +280,7 @@ impl World {
         };
         let track = &presentation.tracks[0];
         let mut new = Vec::new();
-        for segment in track
-            .playlist
-            .iter()
-            .flat_map(|playlist| &playlist.segments)
-        {
+        for segment in track.segments.iter().flat_map(|listed| listed.iter()) {
             let name = node.session.segment_ref(track.id, segment.ordinal);
             if let Some(name) = name.filter(|_| node.signed.insert(segment.id)) {
                 new.push((name, segment.id, origin::ordinal_of(&segment.url)));

@@ -20,7 +20,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use p2pcdn::{
-    manifest::{Liveness, Playlist, Segment},
+    manifest::{Liveness, Segment, Segments},
     wire::{BitRate, ByteRange, MediaTime, SegmentId, TrackId, UnixTime},
 };
 use tokio::{
@@ -163,21 +163,21 @@ impl Player {
     /// Loads the segment of `track` at `next` (where playback starts, if that is `None`) and
     /// returns where it ends; `None` when the presentation has ended.
     async fn load_next(&self, track: TrackId, next: Option<MediaTime>) -> Option<MediaTime> {
-        let mut seen: Option<Arc<Playlist>> = None;
+        let mut seen: Option<Segments> = None;
         let mut failures = 0;
         loop {
-            let playlist = self
-                .insist(|| self.source.playlist(track, seen.as_ref()))
+            let segments = self
+                .insist(|| self.source.segments(track, seen.as_ref()))
                 .await;
-            let segment = match pick(&playlist, next) {
+            let segment = match pick(&segments, next) {
                 Pick::Load(segment) => segment,
                 Pick::Skip(segment) => {
                     self.state().skips += 1;
                     segment
                 }
-                Pick::Wait if playlist.liveness == Liveness::Ended => return None,
+                Pick::Wait if segments.liveness == Liveness::Ended => return None,
                 Pick::Wait => {
-                    seen = Some(playlist);
+                    seen = Some(segments);
                     continue;
                 }
             };
@@ -186,7 +186,7 @@ impl Player {
                 Ok(()) => return Some(segment.end()),
                 Err(error) => self.back_off(&error, &mut failures).await,
             }
-            // The segment may have left the playlist by now.
+            // The segment may not be listed any more.
             seen = None;
         }
     }

@@ -187,7 +187,7 @@ async fn what_the_origin_may_yet_deliver_is_tried_until_it_comes_or_is_passed() 
     );
     let client = lone(&scene, &origin).await;
     let track = client.presentation().tracks[0].clone();
-    let segment = track.playlist.unwrap().segment(26).unwrap().clone();
+    let segment = track.segments.unwrap().segment(26).unwrap();
     let asked = tokio::spawn({
         let client = client.clone();
         async move { client.fetch(Request::get(&*segment.url)).await.map(|_| ()) }
@@ -215,8 +215,8 @@ async fn a_segment_that_leaves_the_playlist_before_it_came_is_a_typed_error() {
     let origin = scene.origin().await;
     let client = lone(&scene, &origin).await;
     // The oldest one: listed for two seconds more, at most.
-    let playlist = client.presentation().tracks[0].playlist.clone().unwrap();
-    let oldest = playlist.media_sequence;
+    let segments = client.presentation().tracks[0].segments.clone().unwrap();
+    let oldest = segments.first().unwrap().ordinal;
     let faults = vec![fault("seg-", Failure::Status(503), None)];
     origin.set_faults(Viewers::Others, faults);
     let request = Request::get(scene.segment_url(&origin, oldest));

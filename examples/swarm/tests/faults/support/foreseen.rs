@@ -27,19 +27,20 @@ impl Foreseen {
         let mut refresh = Refresh::new(Config::default(), url, now);
         let loaded = Input::Loaded {
             url: url.into(),
+            range: None,
             final_url: url.into(),
             body: text().into(),
         };
         refresh.handle_input(loaded, now);
         let updated =
             std::iter::from_fn(|| refresh.poll_output()).find_map(|output| match output {
-                Output::Updated(presentation) => Some(presentation),
+                Output::Updated(update) => Some(update.presentation),
                 _ => None,
             });
         let presentation = updated.expect("the text is a playlist");
         let track = &presentation.tracks[0];
-        let playlist = track.playlist.as_ref().expect("it is the manifest itself");
-        let ids = playlist.segments.iter().map(|one| (one.ordinal, one.id));
+        let segments = track.segments.as_ref().expect("it is the manifest itself");
+        let ids = segments.iter().map(|one| (one.ordinal, one.id));
         Self {
             swarm: presentation.swarm,
             track: track.id,
