@@ -178,15 +178,18 @@ impl Computed {
         }
     }
 
+    /// Whether the same number and time mean the same segment in two lists.
     pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
         self.namer == other.namer
+            && self.init == other.init
+            && self.keys == other.keys
+            && self.window.has_names_of(&other.window)
     }
 
     pub(crate) fn is_same(&self, index: usize, other: &Self, at: usize) -> bool {
-        // Numbers may count from the start of the list where times name the segments.
-        let said = |it: ListedSegment| (it.url, it.first_url, it.range, it.start, it.duration);
-        let (a, b) = (self.listed(index).map(said), other.listed(at).map(said));
-        a.is_some() && a == b && self.init == other.init && self.keys == other.keys
+        let own = self.at(index).and_then(|index| self.window.said_of(index));
+        let others = other.at(at).and_then(|at| other.window.said_of(at));
+        own.is_some() && own == others
     }
 
     pub(crate) fn retained_len(&self) -> usize {

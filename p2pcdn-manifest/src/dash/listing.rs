@@ -69,6 +69,17 @@ pub struct ListedSegment {
     pub duration: Option<Duration>,
 }
 
+/// What tells a segment from others of the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said<'a> {
+    number: Option<u64>,
+    url: Option<&'a UrlRange>,
+    time: u64,
+    sub_number: u64,
+    start: MediaTime,
+    duration: Duration,
+}
+
 impl SegmentWindow {
     /// Index of the first segment.
     #[must_use]
@@ -123,6 +134,34 @@ impl SegmentWindow {
             names,
             cut: self.cut,
         }
+    }
+
+    /// Whether the segments of two windows have the same URLs where what is
+    /// [said of them](Self::said_of) is the same.
+    pub(crate) fn has_names_of(&self, other: &Self) -> bool {
+        match (&*self.names, &*other.names) {
+            (Names::List { place: a, .. }, Names::List { place: b, .. }) => a == b,
+            (a, b) => Arc::ptr_eq(&self.names, &other.names) || a == b,
+        }
+    }
+
+    /// All that the URL, the place and the length of a segment depend on.
+    pub(crate) fn said_of(&self, index: u64) -> Option<Said<'_>> {
+        let it = self.times(index)?;
+        let (number, url) = match &*self.names {
+            // Where times name the segments, numbers may count from the start of the list.
+            Names::Template { template, .. } if template.is_by_time() => (None, None),
+            Names::Template { .. } => (Some(it.number), None),
+            Names::List { urls, .. } => (None, Some(urls.get(usize::try_from(index).ok()?)?)),
+        };
+        Some(Said {
+            number,
+            url,
+            time: it.time,
+            sub_number: it.sub_number,
+            start: it.start,
+            duration: it.duration,
+        })
     }
 
     /// Whether the URLs have times in them and no numbers.
