@@ -96,6 +96,14 @@ impl Scheduler {
         }
     }
 
+    pub(crate) fn leave_track(&mut self, index: TrackIndex) {
+        self.reset_track(index);
+        self.tracks.retain(|track| track.index != index);
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.left(index);
+        }
+    }
+
     /// Takes back what neighbours were told of a segment: that we hold or fetch it.
     fn take_back(&mut self, name: SegmentRef) {
         self.withdraw_intent(name);

@@ -205,6 +205,12 @@ pub enum Input {
         /// The segment.
         segment: SegmentRef,
     },
+    /// The session left a track, whose number means no other from then on: what is held of it is let
+    /// go.
+    TrackLeft {
+        /// The track.
+        track: TrackIndex,
+    },
     /// The numbering of a track started anew: what was listed of it is another content.
     TrackReset {
         /// The track.

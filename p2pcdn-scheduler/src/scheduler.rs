@@ -148,6 +148,7 @@ impl Scheduler {
             } => self.peer_caught(link, segment, block),
             Input::Cleared { segment } => self.cleared(segment),
             Input::TrackReset { track } => self.reset_track(track),
+            Input::TrackLeft { track } => self.leave_track(track),
             Input::Unshareable {
                 segment,
                 segment_len,

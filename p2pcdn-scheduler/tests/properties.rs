@@ -147,6 +147,7 @@ fn content() -> impl Strategy<Value = Input> {
         1 => (name(), blocks()).prop_map(|(segment, blocks)| Input::Dropped { segment, blocks }),
         1 => name().prop_map(|segment| Input::Cleared { segment }),
         1 => Just(Input::TrackReset { track: TrackIndex(0) }),
+        1 => Just(Input::TrackLeft { track: TrackIndex(0) }),
         1 => (name(), blocks()).prop_map(|(segment, private)| Input::Unshareable {
             segment, segment_len: None, private,
         }),

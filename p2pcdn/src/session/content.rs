@@ -76,13 +76,19 @@ impl SessionTrack {
 
 impl<S: Store> Session<S> {
     pub(super) fn update(&mut self, presentation: &Presentation) {
+        self.leave_tracks(|id| presentation.track(id).is_none());
         for track in &presentation.tracks {
             if !self.tracks.iter().any(|known| known.id == track.id) {
                 if self.tracks.len() >= MAX_TRACKS {
                     tracing::warn!(cap = MAX_TRACKS, "more tracks than a session keeps");
                     break;
                 }
-                let index = TrackIndex(u16::try_from(self.tracks.len()).unwrap_or(u16::MAX));
+                // Peers know a track by its number: none is given twice.
+                let Some(next) = self.next_track.checked_add(1) else {
+                    tracing::warn!("more tracks than there are numbers");
+                    break;
+                };
+                let index = TrackIndex(std::mem::replace(&mut self.next_track, next));
                 self.tracks.push(SessionTrack {
                     id: track.id,
                     index,
@@ -101,6 +107,28 @@ impl<S: Store> Session<S> {
         for (id, segments) in updates {
             self.update_track(id, segments);
         }
+    }
+
+    /// Leaves tracks that the manifest lists no more, as those of a period that is over.
+    fn leave_tracks(&mut self, is_gone: impl Fn(TrackId) -> bool) {
+        let gone = self.tracks.iter().filter(|track| is_gone(track.id));
+        let gone: Vec<_> = gone.map(|track| (track.index, track.joined())).collect();
+        self.tracks.retain(|track| !is_gone(track.id));
+        for (track, joined) in gone {
+            self.tell_scheduler(Input::TrackLeft { track });
+            if joined.is_some() {
+                let links: Vec<_> = self.links.keys().copied().collect();
+                for link in links {
+                    self.say(link, Say::Leave { track });
+                }
+            }
+            self.wanted_maps.retain(|segment| segment.track != track);
+        }
+    }
+
+    /// The track with this number.
+    pub(super) fn track(&self, index: TrackIndex) -> Option<&SessionTrack> {
+        self.tracks.iter().find(|track| track.index == index)
     }
 
     fn update_track(&mut self, id: TrackId, segments: Segments) {
@@ -186,8 +214,7 @@ impl<S: Store> Session<S> {
     }
 
     /// The segment of a track with this ordinal, as this session names it; `None` when it is not
-    /// listed, and for every segment of a track whose ordinals have gaps (live DASH, named by time):
-    /// those are not shared, and the player gets them straight from the origin.
+    /// listed.
     #[must_use]
     pub fn segment_ref(&self, track: TrackId, ordinal: u64) -> Option<SegmentRef> {
         let track = self.tracks.iter().find(|known| known.id == track)?;
@@ -196,7 +223,7 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn listed_segment(&self, name: SegmentRef) -> Option<Segment> {
-        self.tracks.get(usize::from(name.track.0))?.segment(name)
+        self.track(name.track)?.segment(name)
     }
 
     pub(super) fn segment_id(&self, name: SegmentRef) -> Option<SegmentId> {

@@ -58,6 +58,8 @@ pub struct Session<S> {
     policy: Policy,
     transfer: Switch,
     tracks: Vec<SessionTrack>,
+    /// The number of the next track.
+    next_track: u16,
     playback: Playback,
     links: BTreeMap<LinkId, SessionLink>,
     banned: BTreeSet<PeerId>,
@@ -103,6 +105,7 @@ impl<S: Store> Session<S> {
             policy: Policy::default(),
             transfer: Switch::Off,
             tracks: Vec::new(),
+            next_track: 0,
             playback: Playback {
                 position: p2pcdn_wire::MediaTime::ZERO,
                 state: PlaybackState::Starting,
@@ -332,7 +335,7 @@ impl<S: Store> Session<S> {
         use p2pcdn_scheduler::Event;
         match event {
             Event::NewsHeard { track } => {
-                if let Some(track) = self.tracks.get(usize::from(track.0)) {
+                if let Some(track) = self.track(track) {
                     let track = track.id();
                     self.outputs
                         .push_back(SessionOutput::ReloadManifest { track });
