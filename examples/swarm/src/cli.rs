@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{origin::Shape, player::Choice};
 
-/// Plays one HLS stream with many viewers that share it over WebRTC, and once more over HTTP
+/// Plays one HLS or DASH stream with many viewers that share it over WebRTC, and once more over HTTP
 /// alone, and says what the origin was spared.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]

@@ -1,4 +1,4 @@
-//! `swarm`: one HLS stream, many viewers on this machine, and what the origin was spared.
+//! `swarm`: one HLS or DASH stream, many viewers on this machine, and what the origin was spared.
 
 use std::{io::Write as _, process::ExitCode};
 
