@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     identity::{IdentityConfig, SegmentNamer, swarm_id, track_id},
     key::KeyUrls,
-    limits::MAX_SEGMENTS,
+    limits::{MAX_LINE_LEN, MAX_SEGMENTS},
     listed::Listed,
     presentation::{Format, Presentation},
     ranges::{self, Piece},
@@ -52,7 +52,7 @@ pub enum ProgressiveError {
     /// It has no bytes.
     #[error("the resource is empty")]
     Empty,
-    /// Its URL is none.
+    /// Its URL is none, or longer than [`MAX_LINE_LEN`].
     #[error("not a URL")]
     InvalidUrl,
 }
@@ -77,6 +77,7 @@ pub fn progressive(
     let identity = Arc::new(config.identity.clone());
     let content = identity.content(url);
     let url: Arc<str> = (config.resolve)(url, "")
+        .filter(|url| url.len() <= MAX_LINE_LEN)
         .ok_or(ProgressiveError::InvalidUrl)?
         .into();
     let piece_len = piece_len(len, config.piece_len);

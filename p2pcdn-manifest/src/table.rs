@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     rows: Vec<Row>,
-    /// The references, one after the other.
+    /// The references, one after the other; one that comes several times in a row stands here once.
     text: String,
     /// Empty, or one per row; [`WHOLE`] for none.
     ranges: Vec<ByteRange>,
@@ -32,11 +32,12 @@ struct Row {
     start: MediaTime,
     /// Nanoseconds.
     duration: u64,
-    text_end: u32,
+    text_start: u32,
     /// [`Look::name`] of the reference.
     name: u32,
     context: u32,
-    flags: u32,
+    text_len: u16,
+    flags: u16,
 }
 
 const _: () = assert!(size_of::<Row>() == 32);
@@ -103,7 +104,15 @@ impl Table {
     pub(crate) fn push(&mut self, entry: &Entry<'_>) -> Look {
         let look = look(entry.reference);
         let at = self.rows.len();
-        self.text.push_str(entry.reference);
+        let text_start = match self.rows.last() {
+            Some(last) if self.reference(last) == Some(entry.reference) => last.text_start,
+            _ => {
+                // The caller keeps below the cap on expanded texts, 64 MiB.
+                let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+                self.text.push_str(entry.reference);
+                start
+            }
+        };
         if entry.range.is_some() || !self.ranges.is_empty() {
             self.ranges.resize(at, WHOLE);
             self.ranges.push(entry.range.unwrap_or(WHOLE));
@@ -121,10 +130,11 @@ impl Table {
         self.rows.push(Row {
             start: entry.start,
             duration: u64::try_from(entry.duration.as_nanos()).unwrap_or(u64::MAX),
-            // The caller keeps below the cap on expanded texts, 64 MiB.
-            text_end: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
+            text_start,
             name: look.name,
             context: u32::try_from(self.contexts.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            // The caller keeps below the cap on URLs, 8 KiB.
+            text_len: u16::try_from(entry.reference.len()).unwrap_or(u16::MAX),
             flags,
         });
         look
@@ -164,7 +174,7 @@ impl Table {
     pub(crate) fn entry(&self, at: usize) -> Option<Entry<'_>> {
         let row = self.rows.get(at)?;
         Some(Entry {
-            reference: self.reference(at, row)?,
+            reference: self.reference(row)?,
             range: self.ranges.get(at).copied().filter(|range| *range != WHOLE),
             start: row.start,
             duration: Duration::from_nanos(row.duration),
@@ -174,13 +184,11 @@ impl Table {
         })
     }
 
-    fn reference(&self, at: usize, row: &Row) -> Option<&str> {
-        let text_start = match at.checked_sub(1) {
-            Some(before) => self.rows.get(before)?.text_end,
-            None => 0,
-        };
-        self.text
-            .get(usize::try_from(text_start).ok()?..usize::try_from(row.text_end).ok()?)
+    #[inline]
+    fn reference(&self, row: &Row) -> Option<&str> {
+        let start = usize::try_from(row.text_start).ok()?;
+        let end = start.checked_add(usize::from(row.text_len))?;
+        self.text.get(start..end)
     }
 
     fn date(&self, at: usize, row: &Row) -> Option<UnixTime> {
@@ -197,7 +205,7 @@ impl Table {
         };
         let whole = |ranges: &[ByteRange], at: usize| ranges.get(at).copied().unwrap_or(WHOLE);
         (a.duration, a.name, a.flags) == (b.duration, b.name, b.flags)
-            && self.reference(at, a) == other.reference(also_at, b)
+            && self.reference(a) == other.reference(b)
             && whole(&self.ranges, at) == whole(&other.ranges, also_at)
             && self.date(at, a) == other.date(also_at, b)
     }
@@ -284,10 +292,10 @@ pub(crate) struct Bases {
     pub(crate) first: Option<Base>,
 }
 
-const GAP: u32 = 1;
-const DISCONTINUITY: u32 = 2;
+const GAP: u16 = 1;
+const DISCONTINUITY: u16 = 2;
 /// It is among the dates.
-const DATED: u32 = 4;
+const DATED: u16 = 4;
 const WHOLE: ByteRange = ByteRange {
     start: u64::MAX,
     end: u64::MAX,
