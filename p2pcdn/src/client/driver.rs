@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use p2pcdn_manifest::{Presentation, Refresh};
+use p2pcdn_manifest::{DeliveryDirectives, Presentation, Refresh};
 use p2pcdn_metrics::Snapshot;
 use p2pcdn_scheduler::{FetchId, Playback, PlaybackState, Switch};
 use p2pcdn_transport::{PeerSocket, Signalling, TrackerSockets, WebRtc, WebRtcConfig};
@@ -111,6 +111,9 @@ impl Driver {
         let (unshared, unshared_counts) = mpsc::unbounded_channel();
         let refresh_config = p2pcdn_manifest::Config {
             identity: Arc::new(config.identity.clone()),
+            // A low-latency player asks for its playlists itself, and what it is given counts
+            // here too: waiting requests of our own would only come on top.
+            delivery_directives: DeliveryDirectives::Never,
             ..p2pcdn_manifest::Config::default()
         };
         let playback = Playback {
