@@ -42,7 +42,10 @@ fn check_meaning(text: &[u8], moved: &Rewritten) {
     // No URL is put in place with a quote in it, which some that nobody fetches may have.
     let url = |url: Option<std::sync::Arc<str>>| url.map(|url| url.replace('"', "%22"));
     for (a, b) in one.segments().zip(other.segments()) {
-        assert_eq!((url(a.url), a.range, a.sequence), (url(b.url), b.range, b.sequence));
+        assert_eq!(
+            (url(a.url), a.range, a.sequence),
+            (url(b.url), b.range, b.sequence)
+        );
     }
     assert_eq!(one.segments().len(), other.segments().len());
 }

@@ -95,7 +95,9 @@ pub fn check_presentation(presentation: &Presentation) {
             let found = presentation.resource(&segment.url, segment.range);
             let is_key = keys.count() > 0 && !keys.overflowed() && keys.contains(&segment.url);
             assert!(found.is_some());
-            assert_eq!(is_key, found == Some(Resource::Key));
+            let is_manifest =
+                matches!(found, Some(Resource::Manifest | Resource::MediaPlaylist(_)));
+            assert!(is_manifest || is_key == (found == Some(Resource::Key)));
         }
     }
 }

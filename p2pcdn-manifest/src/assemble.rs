@@ -125,6 +125,9 @@ impl Assembly<'_> {
             let url = rows.base.join(&part.reference);
             let sharing = match &url {
                 _ if part.is_gap => Sharing::Never(NeverReason::Gap),
+                _ if part.range.is_some_and(|range| range.is_empty()) => {
+                    Sharing::Never(NeverReason::NotFetchable)
+                }
                 Some(url) => sharing(url, self.keys),
                 None => Sharing::Never(NeverReason::NotFetchable),
             };

@@ -7,15 +7,15 @@ use crate::identity::{IdentityConfig, PathToken};
 /// A URL as it enters names: without what differs between viewers of the same bytes.
 ///
 /// User info, fragment, default port and known access tokens are gone, the host is in lower case
-/// or replaced by its declared group, percent escapes are in upper case, the query is sorted. All
-/// the rest stays: a wrong "different" costs bandwidth, a wrong "same" plays the wrong bytes.
+/// or replaced by its declared group, percent escapes are in upper case, the query is sorted by
+/// the names of its parameters. All the rest stays: a wrong "different" costs bandwidth, a wrong "same" plays the wrong bytes.
 /// Written by hand on normalised URLs, so that builds with and without the `url` crate agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Canonical {
     /// `scheme://host` with a port that is not the default, or `group:name`.
     origin: String,
     path: String,
-    /// Sorted, without `?`; empty for none.
+    /// Sorted by names, without `?`; empty for none.
     query: String,
 }
 
@@ -51,7 +51,7 @@ impl Canonical {
     }
 
     /// The part of it that is below the directory of `playlist`, with the query; all of it when
-    /// it lies elsewhere.
+    /// it lies elsewhere, or when that part could be taken for a URL that does.
     pub(crate) fn below(&self, playlist: &Self) -> String {
         let dir = playlist
             .path
@@ -59,7 +59,8 @@ impl Canonical {
             .and_then(|slash| playlist.path.get(..=slash));
         let suffix = dir
             .filter(|_| self.origin == playlist.origin)
-            .and_then(|dir| self.path.strip_prefix(dir));
+            .and_then(|dir| self.path.strip_prefix(dir))
+            .filter(|suffix| !(suffix.contains("://") || suffix.starts_with("group:")));
         match suffix {
             Some(suffix) => with_query(suffix, &self.query),
             None => self.to_string(),
@@ -125,7 +126,9 @@ fn canonical_query(query: &str, config: &IdentityConfig) -> String {
         })
         .map(|(_, field)| upper_escapes(field))
         .collect();
-    kept.sort_unstable();
+    // Of several values of one parameter, the first or the last may be what counts.
+    let name = |field: &String| field.split('=').next().map(str::to_owned);
+    kept.sort_by_cached_key(name);
     kept.join("&")
 }
 

@@ -48,8 +48,11 @@ impl Computed {
         self.window.first_index().checked_add(index)
     }
 
+    /// One whose URL is none is in its place all the same, with an empty URL.
     fn listed(&self, index: usize) -> Option<ListedSegment> {
-        self.window.segment(self.at(index)?)
+        let index = self.at(index)?;
+        let named = self.window.segment(index);
+        named.or_else(|| self.window.without_url(index))
     }
 
     fn ordinal_of(&self, number: u64, time: Option<u64>, sub_number: u64) -> u64 {

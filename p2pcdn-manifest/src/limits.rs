@@ -51,6 +51,10 @@ pub const MAX_WARNINGS: usize = 64;
 /// playlist can have segments. Beyond it nothing of the presentation is shared.
 pub const MAX_KEY_URLS: usize = 200_000;
 
+/// URLs of manifests, patches and clocks remembered with them, as a live MPD may name a new patch
+/// each time: it names 1,000 in half an hour at least, and none of them is a segment's.
+pub const MAX_CONTROL_URLS: usize = 1_024;
+
 /// Duration of one segment: a third of a year; streams without an end that are written as one
 /// segment declare up to a million seconds.
 pub const MAX_SEGMENT_DURATION: Duration = Duration::from_secs(10_000_000);
@@ -77,20 +81,22 @@ pub const MAX_ADAPTATION_SETS: usize = 16_384;
 /// Representations of one MPD, over all its periods: about 1 KiB is kept for each.
 pub const MAX_REPRESENTATIONS: usize = 32_768;
 
-/// `S` elements of one MPD, over all its timelines; 40 bytes are kept for each. As many as one
-/// playlist may have segments.
-pub const MAX_TIMELINE_ENTRIES: usize = 200_000;
+/// `S` elements of one MPD, over all its timelines; 40 bytes are kept for each. A day of 2 s segments
+/// written one by one in each of ten representations.
+pub const MAX_TIMELINE_ENTRIES: usize = 500_000;
 
 /// `BaseURL` elements at one level of an MPD: hosts to choose from; four are common.
 pub const MAX_BASE_URLS: usize = 64;
 
-/// Small repeated elements that are kept at one place of an MPD: descriptors, clocks, locations.
+/// Small repeated elements that are kept at one place of an MPD: descriptors, clocks, locations,
+/// and the ids of sets that one can be switched with.
 pub const MAX_DESCRIPTORS: usize = 256;
 
 /// Zeros that a width in a template may ask for (`%0Nd`): a 64-bit number has 20 digits.
 pub const MAX_TEMPLATE_WIDTH: usize = 32;
 
-/// References of one segment index (`sidx`): its count has 16 bits, and indexes may nest.
+/// References of the segment indexes (`sidx`) of one resource: the count of each has 16 bits, and
+/// indexes may nest.
 pub const MAX_INDEX_ENTRIES: usize = 200_000;
 
 /// How deep segment indexes may be nested: the DASH profiles allow two levels.

@@ -253,7 +253,7 @@ impl Listed {
 
     /// Whether the same references mean the same URLs and names in two lists.
     pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
-        self.base == other.base && self.namer == other.namer
+        self.base.is_place_of(&other.base) && self.namer == other.namer
     }
 
     pub(crate) fn retained_len(&self) -> usize {

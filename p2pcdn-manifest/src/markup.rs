@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
-use quick_xml::{Reader, escape::unescape, events::Event};
+use quick_xml::{Reader, events::Event};
 
 /// One token and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,14 +277,55 @@ pub(crate) fn escape_into(out: &mut String, text: &str, quote: Quote) {
 
 /// What is not a reference after all stands for itself.
 fn unescaped(raw: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(raw) {
-        Ok(text) => unescape(text).unwrap_or(Cow::Borrowed(text)),
-        Err(_) => {
-            let text = String::from_utf8_lossy(raw).into_owned();
-            let text = unescape(&text).map_or_else(|_| text.clone(), Cow::into_owned);
-            Cow::Owned(text)
+    unescape(String::from_utf8_lossy(raw)).0
+}
+
+/// Replaces references to characters and to the five entities of XML. Any other stays as it is
+/// written, and the second value is false.
+pub(crate) fn unescape(text: Cow<'_, str>) -> (Cow<'_, str>, bool) {
+    if !text.contains('&') {
+        return (text, true);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut is_known = true;
+    let mut rest = &*text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        // The longest reference is that of a character, with zeros in front of it.
+        let name = after.split_once(';').filter(|(name, _)| name.len() <= 32);
+        match name.and_then(|(name, after)| Some((character(name)?, after))) {
+            Some((character, after)) => {
+                plain.push(character);
+                rest = after;
+            }
+            None => {
+                plain.push('&');
+                is_known = false;
+                rest = after;
+            }
         }
     }
+    plain.push_str(rest);
+    (Cow::Owned(plain), is_known)
+}
+
+fn character(name: &str) -> Option<char> {
+    let code = match name {
+        "amp" => return Some('&'),
+        "lt" => return Some('<'),
+        "gt" => return Some('>'),
+        "quot" => return Some('"'),
+        "apos" => return Some('\''),
+        _ => name.strip_prefix('#')?,
+    };
+    let code = match code.strip_prefix(['x', 'X']) {
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            u32::from_str_radix(digits, 16).ok()?
+        }
+        None if code.bytes().all(|b| b.is_ascii_digit()) => code.parse().ok()?,
+        _ => return None,
+    };
+    char::from_u32(code).filter(|c| *c != '\0')
 }
 
 fn blanks(text: &[u8]) -> usize {

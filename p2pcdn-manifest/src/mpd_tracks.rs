@@ -1,6 +1,6 @@
 //! The tracks of an MPD, and their names.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use p2pcdn_wire::{BitRate, ContentId, MediaTime, TrackId};
 
@@ -38,14 +38,14 @@ impl Place {
 /// more than [`MAX_TRACKS`].
 ///
 /// A representation is named by its id, which is unique in its period and stays the same from
-/// version to version. Where it is missing or not unique, its attributes help; what is still the
-/// same then is left out, since nothing says which is which.
+/// version to version. Where it is missing or not unique, its attributes help, for all that have
+/// it, as their order may differ from viewer to viewer; what is still the same then is left out,
+/// since nothing says which is which.
 pub(crate) fn tracks(mpd: &Mpd, content: ContentId, url: &Arc<str>) -> MpdTracks {
     let mut all = MpdTracks {
         tracks: Vec::new(),
         switching_sets: Vec::new(),
     };
-    let mut names: BTreeSet<TrackId> = BTreeSet::new();
     let counts = mpd.periods.iter().map(|period| {
         let sets = period.adaptation_sets.iter();
         sets.map(|set| set.representations.len()).sum::<usize>()
@@ -57,8 +57,18 @@ pub(crate) fn tracks(mpd: &Mpd, content: ContentId, url: &Arc<str>) -> MpdTracks
         fits
     });
     let first = mpd.periods.len().saturating_sub(kept.count());
-    for (at, period) in mpd.periods.iter().enumerate().skip(first) {
-        all.add_period(period, at, content, url, &mut names);
+    let periods = || mpd.periods.iter().enumerate().skip(first);
+    let mut uses: BTreeMap<TrackId, u32> = BTreeMap::new();
+    for (_, period) in periods() {
+        let key = period_key(period);
+        let sets = period.adaptation_sets.iter();
+        let members = sets.flat_map(|set| set.representations.iter().map(move |it| (set, it)));
+        for name in members.flat_map(|(set, it)| names(content, &key, period, set, it)) {
+            *uses.entry(name).or_default() += 1;
+        }
+    }
+    for (at, period) in periods() {
+        all.add_period(period, at, content, url, &uses);
     }
     all
 }
@@ -70,7 +80,7 @@ impl MpdTracks {
         period_at: usize,
         content: ContentId,
         url: &Arc<str>,
-        names: &mut BTreeSet<TrackId>,
+        uses: &BTreeMap<TrackId, u32>,
     ) {
         let key = period_key(period);
         let start = period.start.unwrap_or(MediaTime::ZERO);
@@ -78,19 +88,13 @@ impl MpdTracks {
             start,
             end: period.duration.map(|duration| start + duration),
         };
-        let mut sets: Vec<(usize, &AdaptationSet)> = Vec::new();
+        let mut known = Known::default();
         for (set_at, set) in period.adaptation_sets.iter().enumerate() {
-            let switching_set = self.switching_set(set, &mut sets);
+            let switching_set = self.switching_set(set, &mut known);
             for (at, representation) in set.representations.iter().enumerate() {
                 let kind = kind(representation.content_type);
-                let named = |key_of: fn(&AdaptationSet, &Representation) -> Vec<String>| {
-                    let fields = key_of(set, representation);
-                    track_id(content, "dash", &key, kind, &fields)
-                };
-                let Some(id) = [named(by_id), named(by_attributes)]
-                    .into_iter()
-                    .find(|id| names.insert(*id))
-                else {
+                let names = names(content, &key, period, set, representation);
+                let Some(id) = names.into_iter().find(|name| uses.get(name) == Some(&1)) else {
                     tracing::debug!("a representation that cannot be told apart is left out");
                     continue;
                 };
@@ -114,19 +118,12 @@ impl MpdTracks {
     }
 
     /// The switching set of an adaptation set: that of one it can be switched with, or its own.
-    fn switching_set<'a>(
-        &mut self,
-        set: &'a AdaptationSet,
-        sets: &mut Vec<(usize, &'a AdaptationSet)>,
-    ) -> usize {
-        let names = |one: &AdaptationSet, other: &AdaptationSet| {
-            let id = other.id.as_ref();
-            id.is_some_and(|id| one.switching_ids.contains(id))
-        };
-        let known = sets
-            .iter()
-            .find(|(_, other)| names(set, other) || names(other, set));
-        let index = known.map(|(index, _)| *index).unwrap_or_else(|| {
+    fn switching_set<'a>(&mut self, set: &'a AdaptationSet, known: &mut Known<'a>) -> usize {
+        let named = set.switching_ids.iter();
+        let named = named.filter_map(|id| known.by_id.get(&**id));
+        let naming = set.id.as_deref().and_then(|id| known.by_named_id.get(id));
+        let first = named.chain(naming).min().map(|(_, index)| *index);
+        let index = first.unwrap_or_else(|| {
             self.switching_sets.push(SwitchingSet {
                 kind: kind(set.content_type),
                 language: set.lang.clone(),
@@ -134,9 +131,41 @@ impl MpdTracks {
             });
             self.switching_sets.len() - 1
         });
-        sets.push((index, set));
+        let place = (known.count, index);
+        known.count += 1;
+        for id in &set.switching_ids {
+            known.by_named_id.entry(id).or_insert(place);
+        }
+        if let Some(id) = &set.id {
+            known.by_id.entry(id).or_insert(place);
+        }
         index
     }
+}
+
+/// The adaptation sets of a period so far: each as its place among them and its switching set.
+#[derive(Default)]
+struct Known<'a> {
+    count: usize,
+    by_id: BTreeMap<&'a str, (usize, usize)>,
+    /// By the ids of those that it says it can be switched with.
+    by_named_id: BTreeMap<&'a str, (usize, usize)>,
+}
+
+/// The names that a representation can have, the best first.
+fn names(
+    content: ContentId,
+    key: &str,
+    period: &Period,
+    set: &AdaptationSet,
+    representation: &Representation,
+) -> [TrackId; 2] {
+    let fields = [
+        by_id(representation),
+        by_attributes(period, set, representation),
+    ];
+    let kind = kind(representation.content_type);
+    fields.map(|fields| track_id(content, "dash", key, kind, &fields))
 }
 
 fn period_key(period: &Period) -> String {
@@ -152,16 +181,22 @@ fn period_key(period: &Period) -> String {
     }
 }
 
-fn by_id(_set: &AdaptationSet, representation: &Representation) -> Vec<String> {
+fn by_id(representation: &Representation) -> Vec<String> {
     let id = representation.id.as_deref().unwrap_or_default();
     vec!["representation".to_owned(), id.to_owned()]
 }
 
-fn by_attributes(set: &AdaptationSet, representation: &Representation) -> Vec<String> {
+fn by_attributes(
+    period: &Period,
+    set: &AdaptationSet,
+    representation: &Representation,
+) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
     let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
-    let mut key = by_id(set, representation);
+    let start = period.start.map(|start| start.as_nanos().to_string());
+    let mut key = by_id(representation);
     key.extend([
+        start.unwrap_or_default(),
         text(&set.id),
         text(&set.lang),
         number(representation.bandwidth),

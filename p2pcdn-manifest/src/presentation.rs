@@ -28,7 +28,7 @@ pub struct Presentation {
     /// track is in one of them.
     pub switching_sets: Vec<SwitchingSet>,
     /// URLs that are never shared, because they were seen as keys, licence servers or other
-    /// resources that control access or playback.
+    /// resources that control access or playback, HLS playlists among them.
     pub never_shared: Arc<KeyUrls>,
 }
 
@@ -84,11 +84,15 @@ impl Presentation {
     #[must_use]
     pub fn resource(&self, url: &str, range: Option<ByteRange>) -> Option<Resource> {
         let wanted = Wanted::new(url, range);
+        // Before the keys: playlists are among what is never shared.
+        if let Some(manifest) = self.manifest(&wanted) {
+            return Some(manifest);
+        }
         let keys = &self.never_shared;
         if keys.count() > 0 && !keys.overflowed() && keys.contains(wanted.url) {
             return Some(Resource::Key);
         }
-        self.manifest(&wanted).or_else(|| self.media(&wanted))
+        self.media(&wanted)
     }
 
     fn manifest(&self, wanted: &Wanted<'_>) -> Option<Resource> {

@@ -76,6 +76,14 @@ impl Base {
         &self.url
     }
 
+    /// Whether references mean the same relative to both: the query of a base is part of no URL
+    /// that is relative to it.
+    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+        let place = |base: &'_ Self| base.url.find('?').unwrap_or(base.url.len());
+        std::ptr::fn_addr_eq(self.resolve, other.resolve)
+            && self.url.get(..place(self)) == other.url.get(..place(other))
+    }
+
     /// How much longer a plain reference becomes when it is resolved; `None` where it has to be
     /// asked.
     pub(crate) fn dir_len(&self) -> Option<usize> {

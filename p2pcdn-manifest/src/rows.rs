@@ -152,14 +152,19 @@ impl Rows {
         (at, other_keys): (usize, &KeyUrls),
         compared: &mut Compared<'a>,
     ) -> bool {
-        if let (Self::Listed(one), Self::Listed(other)) = (self, other) {
-            return one.is_shared_alike((index, keys), other, (at, other_keys), compared);
+        match (self, other) {
+            (Self::Listed(one), Self::Listed(other)) => {
+                one.is_shared_alike((index, keys), other, (at, other_keys), compared)
+            }
+            #[cfg(feature = "dash")]
+            _ => {
+                let sharing = |rows: &Self, index: usize, keys: &KeyUrls| {
+                    let segment = rows.segment(index, keys)?;
+                    Some((segment.sharing, segment.init.map(|init| init.sharing)))
+                };
+                sharing(self, index, keys) == sharing(other, at, other_keys)
+            }
         }
-        let sharing = |rows: &Self, index: usize, keys: &KeyUrls| {
-            let segment = rows.segment(index, keys)?;
-            Some((segment.sharing, segment.init.map(|init| init.sharing)))
-        };
-        sharing(self, index, keys) == sharing(other, at, other_keys)
     }
 
     /// Whether they are one and the same.

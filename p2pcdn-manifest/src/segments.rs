@@ -7,9 +7,9 @@ use p2pcdn_wire::{MediaTime, OrdinalRange, UnixTime};
 use crate::{
     key::KeyUrls,
     listed::Compared,
-    lookup::{Found, Place, Wanted},
+    lookup::{Found, Likeness, Place, Wanted},
     rows::Rows,
-    segment::{Part, Segment, SegmentDate},
+    segment::{NeverReason, Part, Segment, SegmentDate, Sharing},
 };
 
 /// The segments of one track, as last loaded: oldest first, their ordinals ascending.
@@ -184,6 +184,19 @@ impl Segments {
         (one.count(), one.overflowed()) == (other.count(), other.overflowed())
     }
 
+    /// Never shares these URLs, whatever is listed under them.
+    pub(crate) fn withdraw(&mut self, keys: &Arc<KeyUrls>) {
+        self.never_shared = keys.clone();
+        let is_key = |part: &Part| part.sharing == Sharing::Shared && keys.contains(&part.url);
+        if self.parts.iter().any(is_key) {
+            for part in Arc::make_mut(&mut self.parts) {
+                if is_key(part) {
+                    part.sharing = Sharing::Never(NeverReason::KeyUrl);
+                }
+            }
+        }
+    }
+
     /// Bytes of memory that they take, what is shared with other lists aside.
     #[must_use]
     pub fn retained_len(&self) -> usize {
@@ -192,15 +205,18 @@ impl Segments {
 
     /// What of `wanted` they are; see [`Presentation::resource`](crate::Presentation::resource).
     pub(crate) fn find(&self, wanted: &Wanted<'_>) -> Option<Found> {
-        let part = self.parts.iter().rev().find_map(|part| {
+        // Many parts may be ranges of one resource.
+        let mut last: Option<(&str, Option<Likeness>)> = None;
+        let parts = self.parts.iter().rev().filter_map(|part| {
+            let likeness = match last {
+                Some((url, likeness)) if url == &*part.url => likeness,
+                _ => wanted.is(&part.url),
+            };
+            last = Some((&part.url, likeness));
             let place = Place::Part(part.ordinal, part.index);
-            Some(wanted.found(wanted.is(&part.url)?, part.range, place))
+            Some(wanted.found(likeness?, part.range, place))
         });
-        let listed = self.rows.find(wanted);
-        match (part, listed) {
-            (Some(part), Some(listed)) => Some(part.better(listed)),
-            (part, listed) => part.or(listed),
-        }
+        parts.chain(self.rows.find(wanted)).reduce(Found::better)
     }
 }
 

@@ -83,6 +83,15 @@ impl Table {
         self.contexts.push(context);
     }
 
+    /// The same, unless it holds already: lists that are put together again and again would have
+    /// more of them each time. Tells which it is.
+    pub(crate) fn push_new_context(&mut self, context: &Context) -> usize {
+        if self.contexts.last() != Some(context) {
+            self.contexts.push(context.clone());
+        }
+        self.contexts.len().saturating_sub(1)
+    }
+
     /// Makes room for `rows` more, and references of `text_len` bytes.
     pub(crate) fn reserve(&mut self, rows: usize, text_len: usize) {
         self.rows.reserve(rows);
@@ -147,21 +156,22 @@ impl Table {
             if let (Some(entry), Some(context)) = (other.entry(at), other.context(at)) {
                 if last != other.context_index(at) {
                     last = other.context_index(at);
-                    self.push_context(context.clone());
+                    self.push_new_context(context);
                 }
                 self.push(&entry);
             }
         }
     }
 
-    /// Adds all rows of another table, whose contexts were pushed before: the first of them was
-    /// number `moved`.
-    pub(crate) fn extend_rows_from(&mut self, other: &Self, moved: usize) {
+    /// Adds all rows of another table, whose contexts were pushed before and then had these
+    /// numbers.
+    pub(crate) fn extend_rows_from(&mut self, other: &Self, contexts: &[usize]) {
         for at in 0..other.len() {
-            if let (Some(entry), Some(context)) = (other.entry(at), other.context_index(at)) {
+            let context = other.context_index(at).and_then(|at| contexts.get(at));
+            if let (Some(entry), Some(context)) = (other.entry(at), context) {
                 self.push(&entry);
                 if let Some(row) = self.rows.last_mut() {
-                    row.context = u32::try_from(moved.saturating_add(context)).unwrap_or(u32::MAX);
+                    row.context = u32::try_from(*context).unwrap_or(u32::MAX);
                 }
             }
         }

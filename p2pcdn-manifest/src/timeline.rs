@@ -186,8 +186,8 @@ pub(crate) fn next_starts(
             // Durations may be corrected later; positions stay, and what follows follows them.
             let mut next = first;
             let mut starts = Vec::with_capacity(new.len());
-            for (ordinal, duration) in (window.start..).zip(new.rows.durations()) {
-                let start = known(ordinal).unwrap_or(next);
+            for (index, duration) in new.rows.durations().enumerate() {
+                let start = known(new.rows.ordinal(index)).unwrap_or(next);
                 starts.push(start);
                 next = start + duration;
             }

@@ -66,13 +66,14 @@ pub(crate) fn tracks(
         };
         (url.below(&manifest), origin)
     };
+    let contested = contested(multivariant, path);
     let variants = multivariant
         .variants
         .iter()
-        .map(|variant| from_variant(variant, path(&variant.first_url)));
+        .map(|variant| from_variant(variant, path(&variant.first_url), &contested));
     let renditions = multivariant.renditions.iter().filter_map(|rendition| {
         let first_url = rendition.first_url.as_deref()?;
-        from_rendition(rendition, path(first_url))
+        from_rendition(rendition, path(first_url), &contested)
     });
     let all: Vec<Entry> = variants.chain(renditions).collect();
     let mut names = BTreeSet::new();
@@ -90,6 +91,46 @@ pub(crate) fn tracks(
         }
     }
     named
+}
+
+/// Who claims a stable id: id, pathway and kind of a variant; id and group of a rendition; and the
+/// origin.
+type Claim<'a> = (&'a str, &'a str, Option<VariantKind>, String);
+
+fn variant_claim(variant: &Variant, origin: String) -> Option<Claim<'_>> {
+    let pathway = variant.pathway.as_deref().unwrap_or_default();
+    let id = variant.stable_id.as_deref()?;
+    Some((id, pathway, Some(variant.kind), origin))
+}
+
+fn rendition_claim(rendition: &Rendition, origin: String) -> Option<Claim<'_>> {
+    let id = rendition.stable_id.as_deref()?;
+    Some((id, &rendition.group, None, origin))
+}
+
+/// The stable ids that several playlists of one pathway or group claim: they tell nothing apart.
+fn contested<'a>(
+    multivariant: &'a Multivariant,
+    path: impl Fn(&str) -> (String, String),
+) -> BTreeSet<Claim<'a>> {
+    let variants = multivariant.variants.iter().filter_map(|variant| {
+        let (path, origin) = path(&variant.first_url);
+        Some((variant_claim(variant, origin)?, path))
+    });
+    let renditions = multivariant.renditions.iter().filter_map(|rendition| {
+        let (path, origin) = path(rendition.first_url.as_deref()?);
+        Some((rendition_claim(rendition, origin)?, path))
+    });
+    let mut paths: BTreeMap<Claim<'_>, String> = BTreeMap::new();
+    let mut contested = BTreeSet::new();
+    for (claim, path) in variants.chain(renditions) {
+        match paths.get(&claim) {
+            Some(known) if *known != path => drop(contested.insert(claim)),
+            Some(_) => {}
+            None => drop(paths.insert(claim, path)),
+        }
+    }
+    contested
 }
 
 /// Of the entries with the same URL the one that sorts first, in the order in which the URLs are
@@ -140,14 +181,20 @@ struct Entry {
     key: Vec<String>,
 }
 
-fn from_variant(variant: &Variant, (path, origin): (String, String)) -> Entry {
+fn from_variant(
+    variant: &Variant,
+    (path, origin): (String, String),
+    contested: &BTreeSet<Claim<'_>>,
+) -> Entry {
     let kind = match variant.kind {
         VariantKind::IFrames => TrackKind::IFrames,
         VariantKind::Playback if is_audio_only(variant) => TrackKind::Audio,
         VariantKind::Playback => TrackKind::Video,
     };
     let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
-    let key = match &variant.stable_id {
+    let claim = variant_claim(variant, origin.clone());
+    let is_contested = claim.is_some_and(|claim| contested.contains(&claim));
+    let key = match variant.stable_id.as_ref().filter(|_| !is_contested) {
         Some(id) => vec!["stable variant".to_owned(), id.to_string(), origin],
         None => {
             let bandwidth = variant.bandwidth.map(|rate| rate.as_bps().to_string());
@@ -182,7 +229,11 @@ fn from_variant(variant: &Variant, (path, origin): (String, String)) -> Entry {
 }
 
 /// `None` without a playlist of its own.
-fn from_rendition(rendition: &Rendition, (path, origin): (String, String)) -> Option<Entry> {
+fn from_rendition(
+    rendition: &Rendition,
+    (path, origin): (String, String),
+    contested: &BTreeSet<Claim<'_>>,
+) -> Option<Entry> {
     let kind = match rendition.kind {
         RenditionKind::Video => TrackKind::Video,
         RenditionKind::Audio => TrackKind::Audio,
@@ -190,7 +241,9 @@ fn from_rendition(rendition: &Rendition, (path, origin): (String, String)) -> Op
         RenditionKind::ClosedCaptions => return None,
     };
     let group = rendition.group.to_string();
-    let key = match &rendition.stable_id {
+    let claim = rendition_claim(rendition, origin.clone());
+    let is_contested = claim.is_some_and(|claim| contested.contains(&claim));
+    let key = match rendition.stable_id.as_ref().filter(|_| !is_contested) {
         Some(id) => vec!["stable rendition".to_owned(), id.to_string(), origin, group],
         None => {
             let language = rendition.language.as_deref().unwrap_or_default();

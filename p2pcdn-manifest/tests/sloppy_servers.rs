@@ -86,9 +86,8 @@ fn delta_updates_that_never_fit_are_asked_for_no_more() {
 #[test]
 fn numbers_that_stand_still_and_delta_updates_are_not_mixed() {
     // Never counts what it drops, and offers delta updates all the same.
-    let list = |first: u64| {
-        delta(first, 10, 0).replace(&format!("SEQUENCE:{first}\n"), "SEQUENCE:0\n")
-    };
+    let list =
+        |first: u64| delta(first, 10, 0).replace(&format!("SEQUENCE:{first}\n"), "SEQUENCE:0\n");
     let mut shell = direct(&list(0));
     for n in 1..6 {
         shell.wake();
@@ -103,9 +102,7 @@ fn a_server_that_leaves_no_date_range_out_lists_them_all() {
     let list = |first: u64, skipped: u64, ids: &[&str]| {
         let mut text = delta(first, 10, skipped);
         for id in ids {
-            text += &format!(
-                "#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"2026-01-01T00:00:00Z\"\n"
-            );
+            text += &format!("#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"2026-01-01T00:00:00Z\"\n");
         }
         text
     };
@@ -125,9 +122,7 @@ fn the_newest_date_ranges_are_kept_when_there_are_too_many() {
     let list = |first: u64, skipped: u64, ids: std::ops::Range<usize>| {
         let mut text = delta(first, 10, skipped).replace("CAN-SKIP-UNTIL=12", control);
         for id in ids {
-            text += &format!(
-                "#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"2026-01-01T00:00:00Z\"\n"
-            );
+            text += &format!("#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"2026-01-01T00:00:00Z\"\n");
         }
         text
     };
@@ -167,7 +162,9 @@ fn parts_that_are_ranges_of_one_resource_are_all_found() {
     let track = shell.track("");
     let at = |start, end| {
         let range = Some(ByteRange::new(start, end));
-        shell.presentation().resource("https://h.example/all.mp4", range)
+        shell
+            .presentation()
+            .resource("https://h.example/all.mp4", range)
     };
     assert_eq!(at(0, 100), Some(Resource::Part(track, 13, 0)));
     assert_eq!(at(100, 200), Some(Resource::Part(track, 13, 1)));
@@ -214,8 +211,12 @@ fn one_load_at_a_time_whatever_the_player_loads_meanwhile() {
     let asked = shell.take_loads().remove(0);
     // The server keeps that one waiting, and answers the player.
     for n in 1..5 {
-        shell.loaded(&format!("{URL}?_HLS_msn={}&x", n + 3), &blocking(n));
-        assert_eq!(shell.wake(), None, "the one that is under way is waited for");
+        shell.loaded(&format!("{URL}?_HLS_msn={}&_HLS_x=1", n + 3), &blocking(n));
+        assert_eq!(
+            shell.wake(),
+            None,
+            "the one that is under way is waited for"
+        );
     }
     assert_eq!(window(&shell), OrdinalRange::new(4, 7));
     shell.loaded(&asked, &blocking(1));
@@ -257,7 +258,12 @@ fn variants_that_claim_the_same_stable_id_are_told_apart() {
         let urls = order.map(|name| format!("https://h.example/{name}/v.m3u8"));
         let mut ids = BTreeSet::new();
         for url in &urls {
-            if shell.presentation().tracks.iter().any(|track| *track.url == **url) {
+            if shell
+                .presentation()
+                .tracks
+                .iter()
+                .any(|track| *track.url == **url)
+            {
                 load(&mut shell, url, &live("s", 0, 3));
                 let found = shell.segments(url).iter();
                 ids.extend(found.map(|one| (one.id, one.url.to_string())));
@@ -265,7 +271,10 @@ fn variants_that_claim_the_same_stable_id_are_told_apart() {
         }
         ids
     };
-    let all: BTreeSet<_> = ids(["hi", "lo"]).into_iter().chain(ids(["lo", "hi"])).collect();
+    let all: BTreeSet<_> = ids(["hi", "lo"])
+        .into_iter()
+        .chain(ids(["lo", "hi"]))
+        .collect();
     let names: BTreeSet<_> = all.iter().map(|(id, _)| *id).collect();
     assert_eq!(names.len(), all.len(), "a name is of one resource");
 }
@@ -295,7 +304,114 @@ fn a_track_that_is_played_late_does_not_stall() {
     shell.input(Input::TrackDeactivated(track));
     shell.input(Input::TrackActivated(track));
     shell.failed(A);
-    assert!(matches!(shell.take_events()[..], [Event::LoadFailed { .. }]));
+    assert!(matches!(
+        shell.take_events()[..],
+        [Event::LoadFailed { .. }]
+    ));
     assert_eq!(shell.wake(), Some(500));
     assert_eq!(shell.take_loads(), [A]);
+}
+
+/// What a segment of an eventful stream has before it.
+fn event(n: u64) -> String {
+    let tags = [
+        "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init2.mp4\"\n".to_owned(),
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"key1\"\n".to_owned(),
+        format!("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://{n}\",KEYFORMAT=\"com.apple\"\n"),
+        "#EXT-X-KEY:METHOD=NONE\n".to_owned(),
+        "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"100@0\"\n".to_owned(),
+        format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:{:02}Z\n", n % 60),
+        "#EXT-X-GAP\n".to_owned(),
+        String::new(),
+        "#EXT-X-BYTERANGE:10\n".to_owned(),
+    ];
+    let chosen = |salt: u64| {
+        let at = (n + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        usize::try_from(at).unwrap_or_default() % tags.len()
+    };
+    let (one, other) = (chosen(1), chosen(77));
+    let mut text = tags[one].clone();
+    if one != other {
+        text += &tags[other];
+    }
+    text.replace("BYTERANGE:10\n", &format!("BYTERANGE:10@{}\n", n * 10))
+}
+
+/// A window of an eventful stream, as a server writes that counts its discontinuities and repeats
+/// at the start of the window what is in force there.
+fn eventful(first: u64, count: u64, skipped: u64) -> String {
+    let (mut discontinuities, mut init, mut keys) = (0, String::new(), Vec::<String>::new());
+    for n in 0..first {
+        for line in event(n).lines() {
+            if line.starts_with("#EXT-X-DISCONTINUITY") {
+                discontinuities += 1;
+            } else if line.starts_with("#EXT-X-MAP") {
+                // With the keys in force there.
+                init = keys.concat() + line + "\n";
+            } else if line == "#EXT-X-KEY:METHOD=NONE" {
+                keys.clear();
+            } else if line.starts_with("#EXT-X-KEY") {
+                let is_apple = |key: &String| key.contains("apple");
+                let is_same = |key: &String| is_apple(key) == line.contains("apple");
+                match keys.iter_mut().find(|key| is_same(key)) {
+                    Some(key) => *key = format!("{line}\n"),
+                    None => keys.push(format!("{line}\n")),
+                }
+            }
+        }
+    }
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=12\n\
+         #EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}\n"
+    );
+    if skipped > 0 {
+        text += &format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n");
+    } else {
+        text += &format!("{init}#EXT-X-KEY:METHOD=NONE\n{}", keys.concat());
+    }
+    for n in first + skipped..first + count {
+        text += &format!("{}#EXTINF:2.000,\ns{n}.mp4\n", event(n));
+    }
+    text
+}
+
+#[test]
+fn delta_updates_of_an_eventful_stream_give_what_whole_playlists_would() {
+    let mut whole = direct(&eventful(0, 20, 0));
+    let mut delta = direct(&eventful(0, 20, 0));
+    let mut first = 0;
+    for step in 0..60 {
+        first += step % 4;
+        let skipped = 20 - step % 4 - step % 3;
+        for (shell, skipped) in [(&mut whole, 0), (&mut delta, skipped)] {
+            shell.pass(3000);
+            let asked = shell.take_loads().pop().unwrap_or(URL.to_owned());
+            shell.loaded(&asked, &eventful(first, 20, skipped));
+        }
+        assert_eq!(delta.take_events(), [], "{first}");
+        for (a, b) in segments(&whole).iter().zip(segments(&delta)) {
+            assert_eq!(*a, b, "window from {first}, {skipped} left out");
+        }
+        assert_eq!(segments(&whole).len(), 20);
+        if step % 4 > 0 {
+            assert_eq!(whole.changes, delta.changes, "{first}");
+        }
+    }
+}
+
+#[test]
+fn a_playlist_that_lists_itself_is_not_shared() {
+    let mut shell = variants();
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"list.m3u8\"\n\
+                #EXTINF:2,\na.m3u8\n#EXTINF:2,\nb.m3u8?token=1\n#EXTINF:2,\n1.ts\n";
+    load(&mut shell, A, text);
+    let listed: Vec<_> = shell.segments(A).iter().collect();
+    let never = Sharing::Never(NeverReason::KeyUrl);
+    assert_eq!(listed[0].sharing, never);
+    assert_eq!(listed[1].sharing, never);
+    assert_eq!(listed[2].sharing, Sharing::Shared);
+    assert_eq!(listed[2].init.as_ref().unwrap().sharing, never);
+    let found = |url: &str| shell.presentation().resource(url, None);
+    assert_eq!(found(LIST), Some(Resource::Manifest));
+    assert_eq!(found(A), Some(Resource::MediaPlaylist(shell.track(A))));
 }

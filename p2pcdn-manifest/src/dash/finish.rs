@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{ParseError, Warning, WarningKind},
-    limits::{MAX_EXPANDED_LEN, MAX_TIMELINE_ENTRIES},
+    limits::{MAX_DESCRIPTORS, MAX_EXPANDED_LEN, MAX_TIMELINE_ENTRIES},
     runs::Scale,
 };
 
@@ -175,7 +175,11 @@ impl Finisher<'_> {
             lang: element.lang,
             mime_type: common.mime_type,
             codecs: common.codecs,
-            switching_ids: ids.filter(|id| !id.is_empty()).map(Arc::from).collect(),
+            switching_ids: ids
+                .filter(|id| !id.is_empty())
+                .take(MAX_DESCRIPTORS)
+                .map(Arc::from)
+                .collect(),
             properties: common.properties,
             representations,
         })
@@ -325,14 +329,17 @@ impl Finisher<'_> {
                 };
                 return self.written(key, info.line);
             }
-            (None, Some(duration), None) => timeline::constant(duration, scale, number, extent),
+            (None, Some(duration), None) => {
+                let last = info.end_number;
+                timeline::constant(duration, scale, number, extent, last)
+            }
             (None, Some(duration), Some(_)) => {
                 // As many as are listed, however long the period.
                 let endless = Extent {
                     duration: None,
                     is_dynamic: true,
                 };
-                timeline::constant(duration, scale, number, endless)
+                timeline::constant(duration, scale, number, endless, None)
             }
             (None, None, count) => timeline::unspecified(count.unwrap_or(1), scale, number, extent),
         })

@@ -249,12 +249,23 @@ impl SegmentWindow {
                 (place.resolve(&entry.url)?, entry.range)
             }
         };
-        let duration = Some(it.duration).filter(|duration| !duration.is_zero());
         Some(ListedSegment {
-            index,
             url: url.url,
             first_url: url.first_url,
             range,
+            ..self.without_url(index)?
+        })
+    }
+
+    /// The segment with this index, with an empty URL; `None` outside of the window.
+    pub(crate) fn without_url(&self, index: u64) -> Option<ListedSegment> {
+        let it = self.times(index)?;
+        let duration = Some(it.duration).filter(|duration| !duration.is_zero());
+        Some(ListedSegment {
+            index,
+            url: Arc::default(),
+            first_url: Arc::default(),
+            range: None,
             number: it.number,
             time: duration.map(|_| it.time),
             sub_number: it.sub_number,

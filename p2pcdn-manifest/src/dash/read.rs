@@ -69,11 +69,13 @@ impl<'t> Reader<'t> {
         let mut head = self.head(root);
         let mut base_urls = Vec::new();
         let mut periods = Vec::new();
+        let mut period_count = 0_usize;
         while let Some(element) = self.xml.child()? {
             match element.name() {
                 "BaseURL" => self.base_url(&element, &mut base_urls)?,
                 "Period" => {
-                    if periods.len() >= MAX_PERIODS {
+                    period_count += 1;
+                    if period_count > MAX_PERIODS {
                         return Err(self.xml.too_many());
                     }
                     periods.extend(self.period(&element)?);
@@ -93,7 +95,8 @@ impl<'t> Reader<'t> {
                 _ => self.other(&element, false)?,
             }
         }
-        if periods.is_empty() {
+        // Remote ones are not among those that are kept.
+        if period_count == 0 {
             return Err(ParseError::NoPeriod);
         }
         head.never_share = self.never_share.into_iter().collect();

@@ -95,8 +95,15 @@ pub(super) fn written(
     }
 }
 
-/// Segments of one constant duration (`@duration`), the first one where the period starts.
-pub(super) fn constant(duration: Decimal, scale: Scale, number: u64, extent: Extent) -> Timeline {
+/// Segments of one constant duration (`@duration`), the first one where the period starts; up to
+/// the number `last` where nothing else says how many there are.
+pub(super) fn constant(
+    duration: Decimal,
+    scale: Scale,
+    number: u64,
+    extent: Extent,
+    last: Option<u64>,
+) -> Timeline {
     // A fraction of a tick, which the standard does not allow: finer ticks.
     let scale = Scale {
         timescale: scale.timescale.saturating_mul(duration.scale),
@@ -106,7 +113,10 @@ pub(super) fn constant(duration: Decimal, scale: Scale, number: u64, extent: Ext
     let (count, warning) = match extent.duration {
         Some(period) => (count_in(period, duration.scaled, scale.timescale), None),
         None if extent.is_dynamic => (u64::MAX, None),
-        None => (1, Some(WarningKind::NoSegmentDuration)),
+        None => match last.and_then(|last| last.checked_sub(number)) {
+            Some(further) => (further.saturating_add(1), None),
+            None => (1, Some(WarningKind::NoSegmentDuration)),
+        },
     };
     let mut builder = RunsBuilder::new(scale, number);
     builder.push(0, duration.scaled, count, 1);
@@ -289,7 +299,7 @@ mod tests {
             duration: Some(Duration::from_secs(20)),
             is_dynamic: false,
         };
-        let list = constant(duration, scale, 1, extent);
+        let list = constant(duration, scale, 1, extent, None);
         assert_eq!(list.runs.count(), 10);
         let second = list.runs.get(1).unwrap();
         assert_eq!(second.start, MediaTime::from_nanos(2_002_000_000));

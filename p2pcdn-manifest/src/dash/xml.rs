@@ -13,6 +13,7 @@ use crate::{
     limits::{
         MAX_ATTRIBUTES, MAX_LINE_LEN, MAX_TEXT_LEN, MAX_WARNINGS, MAX_XML_DEPTH, MAX_XML_ELEMENTS,
     },
+    markup::unescape,
 };
 
 /// The text of a manifest: without its byte order mark, and with replacement characters where it
@@ -292,54 +293,6 @@ enum Inside<'t> {
     Element(Element<'t>),
     Text(Cow<'t, str>),
     End,
-}
-
-/// Replaces references to characters and to the five entities of XML. Any other stays as it is
-/// written, and the second value is false.
-fn unescape(text: Cow<'_, str>) -> (Cow<'_, str>, bool) {
-    if !text.contains('&') {
-        return (text, true);
-    }
-    let mut plain = String::with_capacity(text.len());
-    let mut is_known = true;
-    let mut rest = &*text;
-    while let Some((before, after)) = rest.split_once('&') {
-        plain.push_str(before);
-        // The longest reference is that of a character, with zeros in front of it.
-        let name = after.split_once(';').filter(|(name, _)| name.len() <= 32);
-        match name.and_then(|(name, after)| Some((character(name)?, after))) {
-            Some((character, after)) => {
-                plain.push(character);
-                rest = after;
-            }
-            None => {
-                plain.push('&');
-                is_known = false;
-                rest = after;
-            }
-        }
-    }
-    plain.push_str(rest);
-    (Cow::Owned(plain), is_known)
-}
-
-fn character(name: &str) -> Option<char> {
-    let code = match name {
-        "amp" => return Some('&'),
-        "lt" => return Some('<'),
-        "gt" => return Some('>'),
-        "quot" => return Some('"'),
-        "apos" => return Some('\''),
-        _ => name.strip_prefix('#')?,
-    };
-    let code = match code.strip_prefix(['x', 'X']) {
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            u32::from_str_radix(digits, 16).ok()?
-        }
-        None if code.bytes().all(|b| b.is_ascii_digit()) => code.parse().ok()?,
-        _ => return None,
-    };
-    char::from_u32(code).filter(|c| *c != '\0')
 }
 
 #[cfg(test)]

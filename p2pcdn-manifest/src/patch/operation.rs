@@ -1,8 +1,10 @@
 //! The operations of a patch (RFC 5261 sections 4.3 to 4.5).
 
+use memchr::memmem;
+
 use super::{
     Fault,
-    selector::{Selector, Target, is_same, spend},
+    selector::{Selector, Target, VISIT_COST, is_same, spend},
     tree::{NodeId, Position, Tree},
 };
 use crate::{
@@ -42,15 +44,15 @@ impl Patcher<'_> {
             (Some("add"), Target::Element) => self.add(operation, element),
             (Some("replace"), Target::Element) => self.replace(operation, element),
             (Some("replace"), Target::Attribute(name)) => {
-                let value = self.said(operation);
+                let value = self.said(operation)?;
                 let place = self.place_of(element, name)?.ok_or(Fault::NotFound)?;
                 self.write_value(element, place, &value);
                 Ok(())
             }
             (Some("replace"), Target::Text) => {
-                self.remove_text(element);
+                self.remove_text(element)?;
                 self.tree.open_up(element);
-                for piece in self.pieces(operation) {
+                for piece in self.pieces(operation)? {
                     self.tree.unlink(piece);
                     self.tree.link(piece, element, Position::Last);
                 }
@@ -64,17 +66,14 @@ impl Patcher<'_> {
                 self.tree.write_tag(element, tag);
                 Ok(())
             }
-            (Some("remove"), Target::Text) => {
-                self.remove_text(element);
-                Ok(())
-            }
+            (Some("remove"), Target::Text) => self.remove_text(element),
             _ => Err(Fault::BadOperation),
         }
     }
 
     fn add(&mut self, operation: NodeId, element: NodeId) -> Result<(), Fault> {
         if let Some(kind) = self.attribute(operation, "type") {
-            let value = self.said(operation);
+            let value = self.said(operation)?;
             let name = match (kind.strip_prefix('@'), kind.strip_prefix("namespace::")) {
                 (Some(name), _) => name.to_owned(),
                 (None, Some(prefix)) => ["xmlns:", prefix].concat(),
@@ -146,16 +145,23 @@ impl Patcher<'_> {
         Ok(())
     }
 
-    fn remove_text(&mut self, element: NodeId) {
-        for piece in self.pieces(element) {
+    fn remove_text(&mut self, element: NodeId) -> Result<(), Fault> {
+        for piece in self.pieces(element)? {
             self.tree.unlink(piece);
         }
+        Ok(())
     }
 
     /// What is in an element beside elements.
-    fn pieces(&self, element: NodeId) -> Vec<NodeId> {
-        let children = self.tree.children(element);
-        children.filter(|id| !self.tree.is_element(*id)).collect()
+    fn pieces(&mut self, element: NodeId) -> Result<Vec<NodeId>, Fault> {
+        let mut pieces = Vec::new();
+        for id in self.tree.children(element) {
+            spend(&mut self.budget, VISIT_COST)?;
+            if !self.tree.is_element(id) {
+                pieces.push(id);
+            }
+        }
+        Ok(pieces)
     }
 
     /// What is in an operation, without the blanks that only lay it out.
@@ -176,9 +182,9 @@ impl Patcher<'_> {
     }
 
     /// The text in an operation, as it is meant.
-    fn said(&self, operation: NodeId) -> String {
+    fn said(&mut self, operation: NodeId) -> Result<String, Fault> {
         let mut said = String::new();
-        for piece in self.pieces(operation) {
+        for piece in self.pieces(operation)? {
             let mut tokens = Tokens::new(self.tree.tag_text(piece));
             while let Ok(Some(token)) = tokens.next_token() {
                 if let TokenKind::Text(text) = token.kind {
@@ -186,7 +192,7 @@ impl Patcher<'_> {
                 }
             }
         }
-        said.trim().to_owned()
+        Ok(said.trim().to_owned())
     }
 
     fn attribute(&self, element: NodeId, name: &str) -> Option<String> {
@@ -257,11 +263,11 @@ impl Patcher<'_> {
         for (prefix, namespace) in prefixes {
             spend(&mut self.budget, text.len())?;
             let used = [&prefix, ":"].concat();
-            let is_used = text
-                .windows(used.len())
-                .any(|window| window == used.as_bytes());
+            if memmem::find(&text, used.as_bytes()).is_none() {
+                continue;
+            }
             let name = ["xmlns:", &prefix].concat();
-            if is_used && !self.is_declared(Some(node), &name) && !self.is_declared(parent, &name) {
+            if !self.is_declared(Some(node), &name)? && !self.is_declared(parent, &name)? {
                 self.set_attribute(node, &name, &namespace)?;
             }
         }
@@ -270,23 +276,21 @@ impl Patcher<'_> {
 
     /// Whether an element or one around it in the MPD declares a namespace; for what is still in
     /// the patch, whether it does itself.
-    fn is_declared(&self, element: Option<NodeId>, name: &str) -> bool {
+    fn is_declared(&mut self, element: Option<NodeId>, name: &str) -> Result<bool, Fault> {
         let mut at = element;
         while let Some(element) = at {
-            if self
-                .tree
-                .tag(element)
-                .is_some_and(|tag| tag.value(name).is_some())
-            {
-                return true;
+            spend(&mut self.budget, self.tree.tag_text(element).len())?;
+            let tag = self.tree.tag(element);
+            if tag.is_some_and(|tag| tag.value(name).is_some()) {
+                return Ok(true);
             }
             at = self.tree.parent(element);
             // What the patch declares is left behind.
             if at.is_some_and(|at| self.tree.parent(at) == Some(self.patch)) {
-                return false;
+                return Ok(false);
             }
         }
-        false
+        Ok(false)
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) fn spend(budget: &mut usize, cost: usize) -> Result<(), Fault> {
 }
 
 /// What it costs to look at an element, in bytes of tags read.
-const VISIT_COST: usize = 16;
+pub(super) const VISIT_COST: usize = 16;
 
 /// Whether a name in a selector names this attribute: prefixes are a document's own business.
 pub(super) fn is_same(name: &str, selected: &str) -> bool {

@@ -1,10 +1,14 @@
 //! A DASH presentation whose MPD is known, and what each loaded MPD and the passing of time change
 //! in it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use p2pcdn_wire::{ByteRange, Instant, MediaTime, TrackId, UnixTime};
+use p2pcdn_wire::{ByteRange, Instant, TrackId, UnixTime};
 use tracing::{debug, trace};
 
 use super::{
@@ -12,25 +16,21 @@ use super::{
     hls::body_hash,
     index::Index,
     schedule::{Outcome, Schedule},
+    scope::Scope,
     warned,
 };
 use crate::{
-    computed::{Computed, Numbering},
-    dash::{Listing, Mpd, MpdResource, MpdSource, Period, Representation, SegmentWindow},
+    dash::{Listing, Mpd, MpdSource},
     error::ParseError,
-    identity::{IdentityConfig, SegmentNamer},
-    key::{Key, KeyUrl, KeyUrls},
-    limits::{DEFAULT_TARGET_DURATION, MAX_SEGMENTS},
-    listed::{Listed, sharing},
+    identity::IdentityConfig,
+    key::{Inserted, KeyUrl},
+    limits::{DEFAULT_TARGET_DURATION, MAX_CONTROL_URLS},
     mpd_tracks::{Place, tracks},
     patch::apply_patch,
     presentation::Presentation,
-    ranges::{self, Piece, file_name},
-    resolve::Base,
+    ranges::Piece,
     rows::Rows,
-    segment::InitSegment,
     segments::{Liveness, Segments},
-    table::InitSection,
 };
 
 #[derive(Debug)]
@@ -52,6 +52,10 @@ pub(super) struct DashState {
     available_at: Option<Instant>,
     /// Whether the segments are to be listed again.
     is_stale: bool,
+    /// MPDs in a row that were published before the one that is known.
+    older_count: u32,
+    /// URLs of MPDs, patches and clocks among those that are never shared.
+    control_count: usize,
     resolve: crate::resolve::Resolve,
     identity: Arc<IdentityConfig>,
     events: Vec<Event>,
@@ -103,6 +107,8 @@ impl DashState {
             offset: None,
             available_at: None,
             is_stale: true,
+            older_count: 0,
+            control_count: 0,
             resolve: config.resolve,
             identity: config.identity.clone(),
             events: Vec::new(),
@@ -183,7 +189,8 @@ impl DashState {
         let next = active
             .filter(|(_, state)| state.active)
             .filter_map(|(_, state)| {
-                let (_, representation) = state.place.find(&self.mpd)?;
+                let (period, representation) = state.place.find(&self.mpd)?;
+                period.start?;
                 representation.next_available_after(clock?)
             });
         self.available_at = next.min().and_then(|at| {
@@ -200,11 +207,17 @@ impl DashState {
             let (Next::Mpd(url) | Next::Patch(url)) = &self.next;
             loads.push((url.clone(), None));
         }
+        // Periods may share a resource, and its index is loaded once for all of them.
+        let indexes = self.states.iter().filter_map(|state| state.index.as_ref());
+        let indexes = indexes.filter(|index| index.schedule.is_loading());
+        let mut under_way: BTreeSet<_> = indexes.filter_map(Index::load).collect();
         for state in &mut self.states {
             if let Some(index) = &mut state.index
                 && index.schedule.start_if_due(now)
+                && let Some(load) = index.load()
+                && under_way.insert(load.clone())
             {
-                loads.extend(index.load());
+                loads.push(load);
             }
         }
         loads
@@ -239,8 +252,11 @@ impl DashState {
             return Ok(Vec::new());
         }
         let mpd = source(final_url, &self.presentation.url, config).parse(body)?;
-        if mpd.publish_time < self.mpd.publish_time && mpd.is_dynamic {
+        let times = mpd.publish_time.zip(self.mpd.publish_time);
+        let is_older = mpd.is_dynamic && times.is_some_and(|(its, known)| its < known);
+        if is_older && self.older_count < MAX_OLDER {
             debug!("an older MPD is passed over");
+            self.older_count += 1;
             self.finish(now);
             return Ok(Vec::new());
         }
@@ -308,13 +324,15 @@ impl DashState {
     ) -> Option<(Arc<str>, u32)> {
         if range.is_some() {
             let wanted = Some((Arc::from(url), range));
-            let mut indexes = self
+            let indexes = self
                 .states
                 .iter_mut()
                 .filter_map(|state| state.index.as_mut());
-            let index = indexes.find(|index| index.load() == wanted)?;
-            let failures = index.schedule.finish(Outcome::Failed, now);
-            return Some((index.media.url.clone(), failures));
+            let failures = indexes.filter(|index| index.load() == wanted).map(|index| {
+                let failures = index.schedule.finish(Outcome::Failed, now);
+                (index.media.url.clone(), failures)
+            });
+            return failures.max_by_key(|(_, failures)| *failures);
         }
         let (Next::Mpd(asked) | Next::Patch(asked)) = &self.next;
         if **asked != *url && *self.presentation.url != *url {
@@ -350,11 +368,8 @@ impl DashState {
 
     /// Takes another version of the MPD.
     fn take(&mut self, mpd: Mpd, text: Bytes, now: Instant) {
-        let keys = Arc::make_mut(&mut self.presentation.never_shared);
-        let control = mpd.control_urls.iter().cloned().map(KeyUrl::new);
-        for url in mpd.never_share.iter().cloned().chain(control) {
-            keys.insert(&url);
-        }
+        self.older_count = 0;
+        self.never_share(&mpd);
         let named = tracks(&mpd, self.presentation.content, &self.presentation.url);
         let old = std::mem::take(&mut self.presentation.tracks);
         let old = old.into_iter().zip(std::mem::take(&mut self.states));
@@ -384,6 +399,27 @@ impl DashState {
         };
         self.is_stale = true;
         self.finish(now);
+    }
+
+    /// Remembers what of the MPD is never shared. Licence URLs all are; the URLs of patches tend to
+    /// be new with each MPD, and are no segments' anyway.
+    fn never_share(&mut self, mpd: &Mpd) {
+        let is_new = |url: &&KeyUrl| !self.presentation.never_shared.contains(url.as_str());
+        let licences: Vec<&KeyUrl> = mpd.never_share.iter().filter(is_new).collect();
+        let control = mpd.control_urls.iter().cloned().map(KeyUrl::new);
+        let control: Vec<KeyUrl> = control.filter(|url| is_new(&url)).collect();
+        let room = MAX_CONTROL_URLS.saturating_sub(self.control_count);
+        if licences.is_empty() && (control.is_empty() || room == 0) {
+            return;
+        }
+        let keys = Arc::make_mut(&mut self.presentation.never_shared);
+        for url in licences {
+            keys.insert(url);
+        }
+        let new = control
+            .iter()
+            .filter(|url| keys.insert(url) == Inserted::New);
+        self.control_count += new.take(room).count();
     }
 
     /// Says when the MPD is loaded again.
@@ -438,6 +474,10 @@ impl DashState {
     ) -> Option<Segments> {
         let (track, state) = (self.presentation.tracks.get(at)?, self.states.get_mut(at)?);
         let (period, representation) = state.place.find(&self.mpd)?;
+        // What is available early, nobody knows the place of yet.
+        if self.mpd.is_dynamic && period.start.is_none() {
+            return None;
+        }
         let scope = Scope {
             track: track.id,
             presentation: &self.presentation,
@@ -450,8 +490,11 @@ impl DashState {
         let rows = match representation.listing(clock) {
             Listing::Segments(window) => Rows::Computed(Arc::new(scope.computed(window))),
             Listing::Indexed { media, index } => {
-                let range = index.range?;
-                let known = state.index.take().filter(|known| known.media == media);
+                // Of an index in a resource of its own, too little is said to be sure what it
+                // counts from.
+                let range = index.range.filter(|_| index.url == media.url)?;
+                let known = state.index.take();
+                let known = known.filter(|known| known.is_of(&media, range));
                 let known = known.unwrap_or_else(|| Index::new(media, range));
                 let known = state.index.insert(known);
                 scope.listed(&known.media, known.pieces(scope.start())?)
@@ -470,145 +513,6 @@ impl DashState {
     }
 }
 
-/// What it takes to make the segments of a representation.
-struct Scope<'a> {
-    track: TrackId,
-    presentation: &'a Presentation,
-    mpd: &'a Mpd,
-    period: &'a Period,
-    representation: &'a Representation,
-    resolve: crate::resolve::Resolve,
-    identity: &'a Arc<IdentityConfig>,
-}
-
-impl Scope<'_> {
-    fn start(&self) -> MediaTime {
-        self.period.start.unwrap_or(MediaTime::ZERO)
-    }
-
-    fn namer(&self, base: &str) -> SegmentNamer {
-        let base = Base::new(base, self.resolve);
-        SegmentNamer::new(
-            self.track,
-            &self.presentation.url,
-            base,
-            self.identity.clone(),
-        )
-    }
-
-    /// How segments are encrypted: the MPD names systems and their licence servers, no keys.
-    fn keys(&self) -> Arc<[Key]> {
-        match self.representation.is_protected {
-            false => Arc::new([]),
-            true => Arc::new([Key {
-                method: "cenc".into(),
-                url: None,
-                format: "urn:mpeg:dash:mp4protection:2011".into(),
-                iv: None,
-            }]),
-        }
-    }
-
-    fn computed(&self, window: SegmentWindow) -> Computed {
-        let window = bounded(window, self.mpd.is_dynamic);
-        let namer = self.namer(&self.presentation.url);
-        let init = self.representation.init.as_ref();
-        let init = init.map(|init| InitSegment {
-            id: namer.init(&init.first_url, init.range),
-            url: init.url.clone(),
-            range: init.range,
-            sharing: sharing(&init.url, &KeyUrls::default()),
-        });
-        Computed {
-            numbering: match (window.is_named_by_time(), self.mpd.is_dynamic) {
-                (true, true) => Numbering::Time,
-                _ if window.is_of_sequences() => Numbering::Sequence,
-                (true, false) => Numbering::NumberNamedByTime,
-                (false, _) => Numbering::Number,
-            },
-            window,
-            namer,
-            init: init.map(Arc::new),
-            keys: self.keys(),
-            default_duration: self.period.duration.unwrap_or(DEFAULT_TARGET_DURATION),
-        }
-    }
-
-    /// Ranges of one resource, which are numbered from zero: the index is as fixed as the resource.
-    fn listed(&self, media: &MpdResource, pieces: impl Iterator<Item = Piece>) -> Rows {
-        let init = self.representation.init.as_ref().map(|init| InitSection {
-            reference: match init.url == media.url {
-                true => file_name(&media.url).into(),
-                false => (&*init.url).into(),
-            },
-            range: init.range,
-            keys: self.keys(),
-        });
-        let table = ranges::table(&media.url, init, self.keys(), pieces);
-        let namer = Arc::new(self.namer(&media.first_url));
-        let base = Base::new(&media.url, self.resolve);
-        Rows::Listed(Arc::new(Listed::new(table, 0, base, namer, None)))
-    }
-
-    fn finish(&self, rows: Rows, before: Option<&Segments>, clock: Option<UnixTime>) -> Segments {
-        let last = rows.len().checked_sub(1).and_then(|last| rows.place(last));
-        let longest = self
-            .mpd
-            .max_segment_duration
-            .filter(|longest| !longest.is_zero());
-        let target_duration = longest.or(last.map(|(_, duration)| duration));
-        let edge = before.map_or(self.start(), |before| before.live_edge);
-        let (window, old) = (rows.window(), before.map(Segments::window));
-        // A list that begins anew shares nothing with the last one, and is of lower numbers.
-        let restarted =
-            old.is_some_and(|old| rows.len() > 0 && old.start < old.end && window.end <= old.start);
-        let epoch = before.map_or(0, |before| before.epoch) + u32::from(restarted);
-        let began = self
-            .mpd
-            .availability_start_time
-            .filter(|_| self.mpd.is_dynamic);
-        Segments {
-            never_shared: self.presentation.never_shared.clone(),
-            parts: Arc::new([]),
-            anchor: began.map(|began| (MediaTime::ZERO, began)),
-            date_ranges: Arc::new([]),
-            target_duration: target_duration
-                .unwrap_or(DEFAULT_TARGET_DURATION)
-                .max(Duration::from_secs(1)),
-            part_target: None,
-            live_delay: self.mpd.suggested_presentation_delay,
-            liveness: self.liveness(clock),
-            live_edge: last.map_or(edge, |(start, duration)| start + duration),
-            epoch,
-            rows,
-        }
-    }
-
-    fn liveness(&self, clock: Option<UnixTime>) -> Liveness {
-        let mpd = self.mpd;
-        let awaits = |now| self.representation.next_available_after(now).is_some();
-        if !mpd.is_dynamic
-            || mpd.minimum_update_period.is_none() && clock.is_some_and(|now| !awaits(now))
-        {
-            Liveness::Ended
-        } else if mpd.time_shift_buffer_depth.is_some() {
-            Liveness::Live
-        } else {
-            Liveness::Event
-        }
-    }
-}
-
-/// As many segments as a list may have: the newest of a live one, else the first.
-fn bounded(window: SegmentWindow, is_live: bool) -> SegmentWindow {
-    let most = u64::try_from(MAX_SEGMENTS).unwrap_or(u64::MAX);
-    let (first, end) = (window.first_index(), window.end_index());
-    match is_live {
-        true => window.window(end.saturating_sub(most).max(first), end),
-        false => window.window(first, first.saturating_add(most).min(end)),
-    }
-}
-
 fn source<'a>(final_url: &'a str, first_url: &'a str, config: &Config) -> MpdSource<'a> {
     MpdSource {
         url: final_url,
@@ -617,6 +521,10 @@ fn source<'a>(final_url: &'a str, first_url: &'a str, config: &Config) -> MpdSou
         service_location: None,
     }
 }
+
+/// MPDs in a row that are passed over because they were published before the one that is known: a
+/// cache may lag for a reload or two, a publisher whose clock was set back stays behind.
+const MAX_OLDER: u32 = 3;
 
 /// The shortest time to wait for the next segment, against lists whose segments have no length.
 const MIN_WAIT: Duration = Duration::from_millis(10);

@@ -74,6 +74,8 @@ impl Directives {
         if query.is_empty() {
             return url.to_owned();
         }
+        // The URL of a playlist may have been written with some.
+        let url = &*without_directives(url);
         let (url, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
         let joint = match url.find('?') {
             None => "?",
@@ -84,7 +86,7 @@ impl Directives {
     }
 }
 
-/// The URL without the directives that a player added to it.
+/// The URL without the directives that a player, or a manifest, added to it.
 pub(super) fn without_directives(url: &str) -> Cow<'_, str> {
     if !url.contains("_HLS_") {
         return Cow::Borrowed(url);

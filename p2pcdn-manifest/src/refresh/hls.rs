@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use p2pcdn_wire::{Instant, TrackId};
-use tracing::{debug, info, trace};
+use tracing::{debug, trace};
 
 use super::{
     Config, DeliveryDirectives, Event,
     directives::{Directives, without_directives},
     schedule::{Outcome, Schedule},
-    warned,
+    track_state::{Loader, TrackState},
 };
 use crate::{
     assemble::{Assembly, namer},
-    error::{ParseError, Warning},
+    error::ParseError,
     hls::{Manifest, MediaPlaylist, Multivariant, RenditionReport, Source, Variables},
     identity::IdentityMode,
     key::{Inserted, KeyUrl},
@@ -31,27 +31,6 @@ pub(super) struct HlsState {
     /// Beside each track of the presentation, its state.
     states: Vec<TrackState>,
     variables: Variables,
-}
-
-/// What is known of a track that its readers need not know.
-#[derive(Debug)]
-pub(super) struct TrackState {
-    /// The URL of its playlist had the manifest not been redirected.
-    first_url: Arc<str>,
-    pub(super) active: bool,
-    pub(super) schedule: Schedule,
-    /// The hash of the last body that was used, and where it came from.
-    body: Option<blake3::Hash>,
-    warnings: Vec<Warning>,
-    /// Whether the last body was passed over because its numbers are lower.
-    suspect: bool,
-    /// Whether it was said that its names are unstable.
-    unstable: bool,
-    /// How many segments the playlist has dropped without counting them, and so far named by path
-    /// alone if any.
-    uncounted: u64,
-    /// What the next load may ask for beside the playlist.
-    directives: Directives,
 }
 
 impl HlsState {
@@ -90,11 +69,22 @@ impl HlsState {
             .map(|named| (named.track, TrackState::new(named.first_url)))
             .unzip();
         presentation.tracks = tracks;
-        Self {
+        let mut known = Self {
             presentation,
             states,
             variables,
-        }
+        };
+        known.never_share_playlists();
+        known
+    }
+
+    /// A playlist that lists playlists as segments would have them shared, and the viewer's tokens
+    /// in them.
+    fn never_share_playlists(&mut self) {
+        let tracks = self.presentation.tracks.iter().map(|track| &track.url);
+        let urls = tracks.chain([&self.presentation.url]).cloned();
+        let urls: Vec<KeyUrl> = urls.map(KeyUrl::new).collect();
+        self.remember_keys(urls.into_iter());
     }
 
     pub(super) fn presentation(&self) -> &Presentation {
@@ -111,7 +101,10 @@ impl HlsState {
         let tracks = self.presentation.tracks.iter().zip(&mut self.states);
         let load = |(track, state): (&Track, &mut TrackState)| {
             let due = state.schedule.start_if_due(now);
-            due.then(|| state.directives.url(&track.url, now).into())
+            due.then(|| {
+                state.asked = state.directives.url(&track.url, now).into();
+                state.asked.clone()
+            })
         };
         tracks.filter_map(load).collect()
     }
@@ -133,7 +126,11 @@ impl HlsState {
     fn index_of(&self, url: &str) -> Option<usize> {
         let tracks = &self.presentation.tracks;
         let at = |url: &str| tracks.iter().position(|track| *track.url == *url);
-        at(url).or_else(|| at(&without_directives(url)))
+        at(url).or_else(|| {
+            let plain = without_directives(url);
+            let is_it = |track: &Track| without_directives(&track.url) == plain;
+            tracks.iter().position(is_it)
+        })
     }
 
     pub(super) fn activate(&mut self, id: TrackId, now: Instant) {
@@ -165,9 +162,12 @@ impl HlsState {
     /// The playlist at `url` could not be used: its URL, and how often that happened in a row.
     pub(super) fn failed(&mut self, url: &str, now: Instant) -> Option<(Arc<str>, u32)> {
         let (track, state) = self.by_url(url)?;
-        // A server that refuses directives may well have the playlist.
-        state.directives = Directives::default();
-        let failures = state.schedule.finish(Outcome::Failed, now);
+        let loader = state.loader(url);
+        if loader == Loader::Refresh {
+            // A server that refuses directives may well have the playlist.
+            state.directives = Directives::default();
+        }
+        let failures = state.finish(loader, Outcome::Failed, now);
         Some((track.url.clone(), failures))
     }
 
@@ -184,7 +184,7 @@ impl HlsState {
         if grown {
             for track in &mut self.presentation.tracks {
                 if let Some(segments) = &mut track.segments {
-                    segments.never_shared = keys.clone();
+                    segments.withdraw(keys);
                 }
             }
         }
@@ -208,6 +208,7 @@ impl HlsState {
         };
         let final_url = without_directives(final_url);
         let hash = body_hash(&final_url, body);
+        let loader = state.loader(url);
         if state.body == Some(hash)
             && let Some(segments) = &track.segments
         {
@@ -218,7 +219,7 @@ impl HlsState {
                 }
                 _ => Outcome::Unchanged(segments.target_duration),
             };
-            state.schedule.finish(outcome, now);
+            state.finish(loader, outcome, now);
             return Ok(Vec::new());
         }
         let source = Source {
@@ -233,7 +234,7 @@ impl HlsState {
                 .map(|it| &**it),
         };
         match source.parse(body)? {
-            Manifest::Media(media) => self.update(at, media, hash, config, now),
+            Manifest::Media(media) => self.update((at, loader), media, hash, config, now),
             Manifest::Multivariant(_) => Err(ParseError::UnexpectedKind),
         }
     }
@@ -241,7 +242,7 @@ impl HlsState {
     /// Takes the playlist of the track number `at`.
     pub(super) fn update(
         &mut self,
-        at: usize,
+        (at, loader): (usize, Loader),
         mut media: MediaPlaylist,
         hash: blake3::Hash,
         config: &Config,
@@ -260,14 +261,7 @@ impl HlsState {
         }
         let old = track.segments.clone();
         if media.skipped > 0 {
-            // What is left out is not known: the whole list has to be asked for.
-            state.directives = state.directives.without_skip();
-            let known = old.as_ref().filter(|_| state.uncounted == 0);
-            let date_ranges = known.map_or(&[][..], |known| &known.date_ranges);
-            media = media.merged(
-                known.and_then(|known| known.rows.listed()).map(|it| &**it),
-                date_ranges,
-            )?;
+            media = state.merged(media, old.as_ref(), loader)?;
         }
         let assembly = Assembly {
             namer: Arc::new(namer),
@@ -289,9 +283,7 @@ impl HlsState {
         state.suspect = matches!(continuity, Some(Continuity::Restarted(_))) && passed_over;
         if passed_over {
             debug!(track = %track.id, ?continuity, "an older playlist is passed over");
-            state
-                .schedule
-                .finish(Outcome::Unchanged(target_duration), now);
+            state.finish(loader, Outcome::Unchanged(target_duration), now);
             return Ok(Vec::new());
         }
         let segments = assembly.finish(draft, continuity);
@@ -304,12 +296,9 @@ impl HlsState {
             events.push(Event::Ended { track: track.id });
         }
         state.body = Some(hash);
-        state.directives = match config.delivery_directives {
-            DeliveryDirectives::Offered => directives,
-            DeliveryDirectives::Never => Directives::default(),
-        };
+        state.take_directives(directives, config.delivery_directives);
         let outcome = outcome(old.as_ref(), &segments, state.directives.blocks());
-        state.schedule.finish(outcome, now);
+        state.finish(loader, outcome, now);
         if old.as_ref() != Some(&segments) {
             track.segments = Some(segments);
         }
@@ -348,56 +337,6 @@ impl HlsState {
         let best = loaded
             .max_by_key(|(segments, related)| (*related == Related::SameKind, segments.live_edge));
         best.map(|(segments, related)| (segments.clone(), related))
-    }
-}
-
-impl TrackState {
-    fn new(first_url: Arc<str>) -> Self {
-        Self {
-            first_url,
-            active: false,
-            schedule: Schedule::default(),
-            body: None,
-            warnings: Vec::new(),
-            suspect: false,
-            unstable: false,
-            uncounted: 0,
-            directives: Directives::default(),
-        }
-    }
-
-    /// The event about a playlist that does not simply go on.
-    fn take_continuity(&mut self, track: TrackId, continuity: Option<Continuity>) -> Option<Event> {
-        match continuity? {
-            Continuity::Restarted(_) => {
-                info!(%track, "the numbering of a track began anew");
-                Some(Event::EncoderRestarted { track })
-            }
-            Continuity::Slid(moved) => {
-                let first = self.uncounted == 0;
-                self.uncounted = self.uncounted.saturating_add(moved);
-                first.then_some(Event::NumbersUnstable { track })
-            }
-            Continuity::Renamed if !self.unstable => {
-                self.unstable = true;
-                Some(Event::NamesUnstable { track })
-            }
-            _ => None,
-        }
-    }
-
-    /// The event about new warnings, if they are not those of the last time. Line numbers move
-    /// with the window, so only kinds count.
-    fn take_warnings(&mut self, url: &Arc<str>, warnings: Vec<Warning>) -> Vec<Event> {
-        let kinds = |warnings: &[Warning]| {
-            let kinds = warnings.iter().map(|warning| warning.kind);
-            kinds.collect::<std::collections::BTreeSet<_>>()
-        };
-        if kinds(&self.warnings).is_superset(&kinds(&warnings)) {
-            return Vec::new();
-        }
-        self.warnings.clone_from(&warnings);
-        warned(url, warnings).into_iter().collect()
     }
 }
 

@@ -7,7 +7,7 @@ use p2pcdn_wire::{ByteRange, Instant, MediaTime};
 use super::schedule::{Outcome, Schedule};
 use crate::{
     dash::{IndexEntry, IndexTarget, MpdResource, SidxError, parse_sidx},
-    limits::MAX_INDEX_LOADS,
+    limits::{MAX_INDEX_ENTRIES, MAX_INDEX_LOADS},
     ranges::Piece,
 };
 
@@ -18,7 +18,9 @@ pub(super) struct Index {
     /// In the order of the resource. Those that point to a further index are loaded, the first of
     /// them first, and give way to what it lists.
     entries: Vec<IndexEntry>,
-    /// Where the first index is, until it is loaded.
+    /// Where the first index is.
+    at: ByteRange,
+    /// The same, until it is loaded.
     first: Option<ByteRange>,
     pub(super) schedule: Schedule,
     loads: usize,
@@ -30,10 +32,16 @@ impl Index {
         Self {
             media,
             entries: Vec::new(),
+            at: range,
             first: Some(range),
             schedule: Schedule::default(),
             loads: 0,
         }
+    }
+
+    /// Whether it is the index of this resource that lies there.
+    pub(super) fn is_of(&self, media: &MpdResource, at: ByteRange) -> bool {
+        self.media == *media && self.at == at
     }
 
     /// The bytes to be loaded next; `None` once all is known.
@@ -55,7 +63,8 @@ impl Index {
         }
         let found = parse_sidx(bytes, range.start)?.entries;
         self.loads += 1;
-        if self.loads > MAX_INDEX_LOADS {
+        let is_long = self.entries.len().saturating_add(found.len()) > MAX_INDEX_ENTRIES;
+        if self.loads > MAX_INDEX_LOADS || is_long {
             return Err(SidxError::TooMany);
         }
         match self.first.take() {

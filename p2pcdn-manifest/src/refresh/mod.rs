@@ -8,6 +8,9 @@ mod hls;
 #[cfg(feature = "dash")]
 mod index;
 mod schedule;
+#[cfg(feature = "dash")]
+mod scope;
+mod track_state;
 
 pub use changes::{TrackChange, Update};
 
@@ -15,11 +18,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use dash::DashState;
+use directives::without_directives;
 use hls::{HlsState, body_hash};
 use p2pcdn_wire::{ByteRange, Instant, TrackId, UnixTime};
 use schedule::{Outcome, Schedule};
 use thiserror::Error;
 use tracing::{debug, trace};
+use track_state::Loader;
 
 use crate::{
     error::{ParseError, Warning},
@@ -407,6 +412,7 @@ impl Refresh {
             self.state = State::Dash(Box::new(dash));
             return Ok(events);
         }
+        let final_url = &*without_directives(final_url);
         let source = Source {
             url: final_url,
             first_url: &self.url,
@@ -423,7 +429,8 @@ impl Refresh {
             Manifest::Media(media) => {
                 let hash = body_hash(final_url, body);
                 let mut hls = HlsState::media(presentation, schedule);
-                let events = hls.update(0, media, hash, &self.config, self.now)?;
+                let events =
+                    hls.update((0, Loader::Refresh), media, hash, &self.config, self.now)?;
                 (hls, events)
             }
         };

@@ -50,6 +50,7 @@ pub(super) enum Outcome {
     /// A playlist that changed; the server answers the next load as soon as it changes again.
     Blocks,
     /// A manifest that says after how long to load it again.
+    #[cfg_attr(not(feature = "dash"), expect(dead_code, reason = "MPDs say so"))]
     Again(Duration),
     /// A playlist as it was, of this target duration.
     Unchanged(Duration),
@@ -165,6 +166,21 @@ impl Schedule {
     /// The first moment from `now` on that is `rest` after the start of the last load.
     fn rested_at(&self, rest: Duration, now: Instant) -> Instant {
         self.started_at.map_or(now, |at| now.max(at + rest))
+    }
+
+    /// Whether a load is under way.
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.state, State::Loading(_))
+    }
+
+    /// How many loads failed in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether nothing is under way, and nothing will be by itself.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == State::Idle
     }
 
     /// When it is to be loaded.
