@@ -158,6 +158,17 @@ impl Segments {
         anchor.map(|(at, date)| SegmentDate::Extrapolated(shifted(date, at, start)))
     }
 
+    /// Whether two segments are the same when made, computed dates aside.
+    pub(crate) fn makes_same(&self, index: usize, other: &Self, at: usize) -> bool {
+        let made = |list: &Self, index: usize| {
+            let mut segment = list.at(index)?;
+            segment.date = segment.date.filter(|date| date.explicit().is_some());
+            Some(segment)
+        };
+        let own = made(self, index);
+        own.is_some() && own == made(other, at)
+    }
+
     /// Whether a segment of two lists of the same scope is the same in all but a computed date.
     /// `compared` is of the same two lists each time.
     pub(crate) fn is_same<'a>(

@@ -51,7 +51,7 @@ pub(super) fn finish(
         },
         service_location,
         budget: MAX_EXPANDED_LEN,
-        timeline_budget: 4 * MAX_TIMELINE_ENTRIES,
+        timeline_budget: 2 * MAX_TIMELINE_ENTRIES,
         last_timeline: None,
         last_template: None,
         warnings,

@@ -83,9 +83,11 @@ fn change(track: TrackId, old: Option<&Segments>, new: Option<&Segments>) -> Opt
             after += 1;
         } else {
             let same = same_scope
-                && old
-                    .zip(new)
-                    .is_some_and(|(old, new)| old.is_same(before, new, after, &mut compared));
+                && old.zip(new).is_some_and(|(old, new)| {
+                    // The same may be written in other ways.
+                    old.is_same(before, new, after, &mut compared)
+                        || old.makes_same(before, new, after)
+                });
             if !same {
                 push(&mut change.changed, is);
             }
