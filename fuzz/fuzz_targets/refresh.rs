@@ -82,10 +82,13 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
     }
 });
 
+/// A URL, and the first byte of it that is wanted and the first that is not.
+type Load = (Arc<str>, Option<(u64, u64)>);
+
 struct Shell {
     refresh: Refresh,
     now: Instant,
-    loading: BTreeSet<(Arc<str>, Option<(u64, u64)>)>,
+    loading: BTreeSet<Load>,
     last: Option<Arc<Presentation>>,
 }
 
