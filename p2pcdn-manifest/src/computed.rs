@@ -88,12 +88,6 @@ impl Computed {
         }
     }
 
-    /// Whether the ordinals follow each other without gaps: numbers of single segments do.
-    pub(crate) fn is_consecutive(&self) -> bool {
-        let window = self.window();
-        window.end - window.start == self.window.count()
-    }
-
     pub(crate) fn index_of(&self, ordinal: u64) -> Option<usize> {
         let index = self.index_from(ordinal);
         (index < self.len() && self.ordinal(index) == ordinal).then_some(index)

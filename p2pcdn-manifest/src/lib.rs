@@ -70,6 +70,8 @@ mod canonical;
 mod computed;
 #[cfg(feature = "dash")]
 mod dash;
+#[cfg(feature = "hls")]
+mod date;
 mod error;
 #[cfg(feature = "hls")]
 mod hls;

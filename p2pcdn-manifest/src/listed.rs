@@ -73,10 +73,6 @@ impl Listed {
         OrdinalRange::new(self.first_ordinal, self.ordinal(self.len()))
     }
 
-    pub(crate) fn is_consecutive(&self) -> bool {
-        true
-    }
-
     pub(crate) fn ordinal(&self, index: usize) -> u64 {
         let index = u64::try_from(index).unwrap_or(u64::MAX);
         self.first_ordinal.saturating_add(index)

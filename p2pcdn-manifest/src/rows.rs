@@ -47,10 +47,6 @@ impl Rows {
         either!(self, it => it.window())
     }
 
-    pub(crate) fn is_consecutive(&self) -> bool {
-        either!(self, it => it.is_consecutive())
-    }
-
     pub(crate) fn index_of(&self, ordinal: u64) -> Option<usize> {
         either!(self, it => it.index_of(ordinal))
     }

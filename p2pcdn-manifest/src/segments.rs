@@ -74,12 +74,6 @@ impl Segments {
         self.rows.window()
     }
 
-    /// Whether the ordinals follow each other without gaps, as numbers do and times do not.
-    #[must_use]
-    pub fn is_consecutive(&self) -> bool {
-        self.rows.is_consecutive()
-    }
-
     /// The segment at this place of the list, from 0.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<Segment> {

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use p2pcdn::{
     MemoryStore, MemoryStoreConfig, Session, SessionConfig, SessionInput,
-    manifest::{Config, Input, Output, Presentation, Refresh},
+    manifest::{Config, Input, Output, Presentation, ProgressiveConfig, Refresh, progressive},
     wire::{Instant, MAX_TRACKS, PeerId, Role, Seed, SwarmId},
 };
 
 const URL: &str = "https://cdn.example/live.mpd";
+
+fn session(now: Instant) -> Session<MemoryStore> {
+    let config = SessionConfig::new(SwarmId::new([1; 20]), PeerId::new([2; 20]));
+    let store = MemoryStore::new(MemoryStoreConfig::default());
+    Session::new(config, store, Seed([3; 32]), now)
+}
 
 /// A presentation whose only period is number `n`.
 fn period(n: usize) -> Arc<Presentation> {
@@ -36,11 +42,25 @@ fn period(n: usize) -> Arc<Presentation> {
 }
 
 #[test]
+fn the_pieces_of_a_single_resource_are_segments_to_a_session() {
+    let now = Instant::EPOCH;
+    let url = "https://cdn.example/film.mp4";
+    let film = progressive(url, 5_000_000, &ProgressiveConfig::default()).expect("it has bytes");
+    let track = film.tracks[0].id;
+    let mut session = session(now);
+    session.handle_input(SessionInput::PresentationUpdated(Arc::new(film)), now);
+    let pieces = (0..6).map(|piece| session.segment_ref(track, piece).is_some());
+    // Four of 1 MiB, and the rest.
+    assert_eq!(
+        pieces.collect::<Vec<_>>(),
+        [true, true, true, true, true, false]
+    );
+}
+
+#[test]
 fn a_live_presentation_may_have_any_number_of_periods() {
     let now = Instant::EPOCH;
-    let config = SessionConfig::new(SwarmId::new([1; 20]), PeerId::new([2; 20]));
-    let store = MemoryStore::new(MemoryStoreConfig::default());
-    let mut session = Session::new(config, store, Seed([3; 32]), now);
+    let mut session = session(now);
     let mut last = None;
     for n in 0..3 * MAX_TRACKS {
         let presentation = period(n);

@@ -12,6 +12,7 @@ use super::{
     xml::{Attributes, Element, Name, Xml},
 };
 use crate::{
+    date::date,
     error::{Found, ParseError, WarningKind},
     key::KeyUrl,
     limits::{
@@ -467,7 +468,7 @@ impl<'t> Reader<'t> {
     }
 
     fn date(&mut self, value: &str) -> Option<UnixTime> {
-        self.known(values::date(value), WarningKind::BadDate)
+        self.known(date(value), WarningKind::BadDate)
     }
 
     fn checked<T>(&mut self, read: Read<T>, kind: WarningKind) -> Option<T> {

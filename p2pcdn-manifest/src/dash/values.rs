@@ -1,8 +1,8 @@
-//! Numbers, durations, dates and byte ranges as MPDs write them (ISO/IEC 23009-1, XML Schema 2).
+//! Numbers, durations and byte ranges as MPDs write them (ISO/IEC 23009-1, XML Schema 2).
 
 use std::time::Duration;
 
-use p2pcdn_wire::{ByteRange, UnixTime};
+use p2pcdn_wire::ByteRange;
 
 /// A value read, and whether it had to be repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,69 +170,6 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A date and time of XML Schema, UTC without a zone (as all players have it); the seconds, or the
-/// whole time, may be missing.
-pub(super) fn date(text: &str) -> Option<UnixTime> {
-    let text = text.trim();
-    let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
-    let mut day = day.splitn(3, '-').map(digits);
-    let days = days_since_1970(day.next()??, day.next()??, day.next()??)?;
-    let (time, zone) = split_zone(time)?;
-    let mut parts = time.splitn(3, ':');
-    let (hours, minutes) = (digits(parts.next()?)?, digits(parts.next()?)?);
-    let (whole, fraction) = parts.next().map_or(("0", ""), |seconds| {
-        seconds.split_once('.').unwrap_or((seconds, ""))
-    });
-    let of_minute = i64::try_from(nanos(whole, fraction)? / 1_000).ok()?;
-    // 60 is a leap second.
-    if hours > 24 || minutes > 59 || of_minute >= 61_000_000 {
-        return None;
-    }
-    let whole = days * 86_400 + hours * 3_600 + minutes * 60 - zone;
-    Some(UnixTime::from_micros(whole * 1_000_000 + of_minute))
-}
-
-/// The time of day, and its zone in seconds east of UTC.
-fn split_zone(time: &str) -> Option<(&str, i64)> {
-    if let Some(utc) = time.strip_suffix(['Z', 'z']) {
-        return Some((utc, 0));
-    }
-    let Some(at) = time.find(['+', '-']) else {
-        return Some((time, 0));
-    };
-    let (time, zone) = time.split_at(at);
-    let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let zone = zone.get(1..)?;
-    let (hours, minutes) = match zone.split_once(':') {
-        Some(parts) => parts,
-        None if zone.len() == 4 => zone.split_at_checked(2)?,
-        None => (zone, "0"),
-    };
-    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    (hours <= 24 && minutes <= 59).then_some((time, sign * (hours * 3_600 + minutes * 60)))
-}
-
-/// One to four digits.
-fn digits(text: &str) -> Option<i64> {
-    let fits = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.parse().ok()).flatten()
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, `days_from_civil`), of a year
-/// of four digits.
-fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last one.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,30 +244,6 @@ mod tests {
         assert_eq!(byte_range("5-5"), Some(ByteRange::new(5, 6)));
         for text in ["", "5", "5-", "-5", "9-5", "1-18446744073709551615", "a-b"] {
             assert_eq!(byte_range(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn dates_are_read_in_the_spellings_that_occur() {
-        // `date -u -d 2020-01-01 +%s` says 1577836800.
-        let base = 1_577_836_800_000_000;
-        let micros = |text| date(text).map(UnixTime::as_micros);
-        assert_eq!(micros("2020-01-01T00:00:00Z"), Some(base));
-        assert_eq!(micros("2020-01-01T00:00:00"), Some(base));
-        assert_eq!(micros("2020-01-01T00:00Z"), Some(base));
-        assert_eq!(micros("2020-01-01"), Some(base));
-        assert_eq!(micros("2020-01-01T01:30:00.25+01:30"), Some(base + 250_000));
-        assert_eq!(micros("2019-12-31T19:00:00-0500"), Some(base));
-        assert_eq!(micros("1970-01-01T00:00:00Z"), Some(0));
-        for text in [
-            "",
-            "2020-13-01T00:00:00Z",
-            "2020-01-01T25:00:00Z",
-            "NaN",
-            "20200-01-01",
-            "2020-01-01T00:00:00+99:00",
-        ] {
-            assert_eq!(date(text), None, "{text}");
         }
     }
 }

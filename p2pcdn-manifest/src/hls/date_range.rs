@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use p2pcdn_wire::UnixTime;
 
-use super::{
-    attributes::Attributes, date::date, lexer::Lexer, low_latency::duration, variables::Scope,
-};
+use super::{attributes::Attributes, lexer::Lexer, low_latency::duration, variables::Scope};
 use crate::{
+    date::date,
     error::{ParseError, WarningKind},
     limits::{MAX_ATTRIBUTES, MAX_DATE_RANGES},
 };

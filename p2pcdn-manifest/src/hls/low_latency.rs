@@ -32,8 +32,6 @@ pub struct PreloadHint {
     pub kind: HintKind,
     /// `URI`.
     pub url: Arc<str>,
-    /// The same had the playlist not been redirected.
-    pub(crate) first_url: Arc<str>,
     /// `BYTERANGE-START`: the first byte; 0 where it is absent.
     pub start: u64,
     /// `BYTERANGE-LENGTH`: how many bytes; `None` for all that come.
@@ -129,7 +127,6 @@ pub(super) fn preload_hint(
     let hint = tools.resolve(uri)?.map(|resolved| PreloadHint {
         kind,
         url: resolved.url,
-        first_url: resolved.first_url,
         start,
         len,
     });

@@ -1,7 +1,6 @@
 //! HLS playlists (RFC 8216bis) as typed values, nothing of ours added yet.
 
 mod attributes;
-mod date;
 mod date_range;
 mod delta;
 mod keys;
@@ -24,6 +23,7 @@ pub use multivariant::{
     ContentSteering, Multivariant, Rendition, RenditionKind, SessionData, SessionDataValue,
     Variant, VariantKind,
 };
+pub(crate) use number::seconds;
 pub use start::{StartOrigin, StartPoint};
 pub(crate) use variables::{Scope, Variables};
 

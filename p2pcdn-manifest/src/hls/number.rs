@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The decimal number at the start of `text`, as seconds: exact to the nanosecond, rounded half
 /// up. `None` without a digit or when negative. Seconds beyond 64 bits saturate.
 #[inline]
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim_ascii_start().as_bytes();
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (whole, whole_len, rest) = leading_digits(text);

@@ -7,7 +7,6 @@ use p2pcdn_wire::{ByteRange, MediaTime, UnixTime};
 use super::{
     Resolver, Source,
     attributes::Attributes,
-    date::date,
     date_range::DateRanges,
     delta::context_behind,
     keys::{self, KeyTag, KeysInForce},
@@ -20,6 +19,7 @@ use super::{
     variables::{Scope, excerpt},
 };
 use crate::{
+    date::date,
     error::{ParseError, WarningKind},
     limits::{DEFAULT_TARGET_DURATION, MAX_PRELOAD_HINTS, MAX_REPORTS, MAX_SEGMENTS},
     listed::Listed,

@@ -1,17 +1,21 @@
-//! Dates as playlists write them.
+//! Dates as manifests write them.
 
 use std::time::Duration;
 
 use p2pcdn_wire::UnixTime;
 
-use super::number::seconds;
+use crate::hls::seconds;
 
-/// A date and time of ISO 8601 as found in playlists: also with a blank for `T`, a zone without
-/// colon or minutes, or no zone at all, which counts as UTC. Exact to the microsecond.
-pub(super) fn date(text: &str) -> Option<UnixTime> {
+/// A date and time of ISO 8601 as found in playlists and MPDs: also with a blank for `T`, without
+/// seconds or any time of day, a zone without colon or minutes, or no zone at all, which counts as
+/// UTC. Exact to the microsecond.
+pub(crate) fn date(text: &str) -> Option<UnixTime> {
     let text = text.trim();
     let (fields, mut text) = match fixed(text.as_bytes()) {
-        Some(fields) => (fields, Text(text.get(FIXED_LEN..)?)),
+        Some(fields) => (
+            fields,
+            Text(text.get(FIXED_LEN..).filter(|rest| begins(rest))?),
+        ),
         None => flexible(text)?,
     };
     let [year, month, day, hours, minutes] = fields;
@@ -74,12 +78,23 @@ fn flexible(text: &str) -> Option<([i64; 5], Text<'_>)> {
     let month = text.number(1..=2)?;
     text.skip(b"-")?;
     let day = text.number(1..=2)?;
+    if text.0.is_empty() {
+        return Some(([year, month, day, 0, 0], text));
+    }
     text.skip(b"Tt ")?;
     let hours = text.number(1..=2)?;
     text.skip(b":")?;
     let minutes = text.number(1..=2)?;
-    text.skip(b":")?;
+    if text.0.starts_with(':') {
+        text.skip(b":")?;
+        Some(()).filter(|()| begins(text.0))?;
+    }
     Some(([year, month, day, hours, minutes], text))
+}
+
+/// Whether seconds begin here.
+fn begins(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What is left to read.
@@ -109,10 +124,13 @@ impl Text<'_> {
         Some(())
     }
 
-    /// Seconds with a fraction.
+    /// Seconds with a fraction; zero where there are none.
     fn seconds(&mut self) -> Option<Duration> {
         let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
         let len = self.0.bytes().take_while(is_part).count();
+        if len == 0 {
+            return Some(Duration::ZERO);
+        }
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         seconds(text)
@@ -141,9 +159,8 @@ impl Text<'_> {
                 (hours, text.number(2..=2)?)
             }
         };
-        text.0
-            .is_empty()
-            .then_some(sign * (hours * 3600 + minutes * 60))
+        let is_zone = text.0.is_empty() && hours <= 24 && minutes <= 59;
+        is_zone.then_some(sign * (hours * 3600 + minutes * 60))
     }
 }
 
@@ -182,16 +199,23 @@ mod tests {
         assert_eq!(micros("2019-12-31 19:00:00-05"), Some(base));
         assert_eq!(micros("2020-01-01T00:00:00"), Some(base));
         assert_eq!(micros("2020-1-1T0:0:0.25 Z"), Some(base + 250_000));
+        assert_eq!(micros("2020-01-01"), Some(base));
+        assert_eq!(micros("2020-01-01T00:00"), Some(base));
+        assert_eq!(micros("2019-12-31T19:00-0500"), Some(base));
         assert_eq!(micros("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(micros("2000-02-29T12:00:00Z"), Some(951_825_600_000_000));
         assert_eq!(micros("1969-12-31T23:59:59.5Z"), Some(-500_000));
         for text in [
             "",
-            "2020-01-01",
             "2020-13-01T00:00:00Z",
             "2020-01-32T00:00:00Z",
             "2020-01-01T25:00:00Z",
-            "2020-01-01T00:00Z",
+            "2020-01",
+            "2020-01-01T",
+            "2020-01-01T00",
+            "2020-01-01T00:00:",
+            "2020-01-01T00:00:Z",
+            "2020-01-01T00:00:00+99:00",
             "2020-01-01T00:00:00+1",
             "20200-01-01T00:00:00Z",
             "2020-01-01T00:00:x",
