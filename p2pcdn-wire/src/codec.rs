@@ -19,7 +19,7 @@ use crate::{
     },
     range::{BlockRange, OrdinalRange, block_count},
     say::Payload,
-    varint::{Reader, put_varint},
+    varint::{Reader, Writer},
 };
 
 impl PeerMessage {
@@ -31,11 +31,11 @@ impl PeerMessage {
     /// When a field is beyond its limit, and so no peer would accept the message.
     pub fn encode(&self) -> Result<Message, OutOfRange> {
         self.check()?;
-        let mut head = Vec::with_capacity(HEAD_CAPACITY);
-        head.push(self.kind());
+        let mut head = Writer::new();
+        head.byte(self.kind());
         self.put_fields(&mut head);
         let message = Message {
-            head: head.into(),
+            head: head.finish(),
             payload: self.payload(),
         };
         if message.len() > MAX_MESSAGE_LEN {
@@ -98,14 +98,14 @@ impl PeerMessage {
         }
     }
 
-    fn put_fields(&self, out: &mut Vec<u8>) {
+    fn put_fields(&self, out: &mut Writer) {
         match self {
             Self::Hello(hello) => put_hello(out, hello),
-            Self::Goodbye { reason } => put_varint(out, goodbye_code(*reason)),
-            Self::Ping { at } => put_varint(out, *at),
+            Self::Goodbye { reason } => out.varint(goodbye_code(*reason)),
+            Self::Ping { at } => out.varint(*at),
             Self::Pong { echo, at } => {
-                put_varint(out, *echo);
-                put_varint(out, *at);
+                out.varint(*echo);
+                out.varint(*at);
             }
             Self::Bitfield { handle, ranges } => put_bitfield(out, *handle, ranges),
             Self::Have {
@@ -119,7 +119,7 @@ impl PeerMessage {
                 digest,
             } => {
                 put_ordinals(out, *handle, *ordinals);
-                out.extend_from_slice(&digest.to_be_bytes());
+                out.bytes(&digest.to_be_bytes());
             }
             Self::Holds {
                 place,
@@ -127,7 +127,7 @@ impl PeerMessage {
                 blocks,
             } => {
                 put_place(out, *place);
-                put_varint(out, *segment_len);
+                out.varint(*segment_len);
                 put_blocks(out, blocks);
             }
             Self::Lost { handle, ordinals } => put_ordinals(out, *handle, *ordinals),
@@ -147,20 +147,20 @@ impl PeerMessage {
                 blocks,
                 deadline_after,
             } => {
-                put_varint(out, request.0.into());
+                out.varint(request.0.into());
                 put_segment(out, *handle, *ordinal, id);
-                put_varint(out, blocks.start.into());
-                put_varint(out, blocks.len().into());
+                out.varint(blocks.start.into());
+                out.varint(blocks.len().into());
                 put_duration(out, *deadline_after);
             }
-            Self::Cancel { request } => put_varint(out, request.0.into()),
+            Self::Cancel { request } => out.varint(request.0.into()),
             Self::Reject { request, reason } => {
-                put_varint(out, request.0.into());
-                put_varint(out, reject_code(*reason));
+                out.varint(request.0.into());
+                out.varint(reject_code(*reason));
             }
             Self::Block { request, block, .. } => {
-                put_varint(out, request.0.into());
-                put_varint(out, (*block).into());
+                out.varint(request.0.into());
+                out.varint((*block).into());
             }
             Self::MapRequest {
                 handle,
@@ -240,22 +240,22 @@ fn read_fields(kind: u8, reader: &mut Reader) -> Result<Option<PeerMessage>, Dec
     }))
 }
 
-fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
-    out.extend_from_slice(&MAGIC);
-    put_varint(out, hello.min_version.into());
-    put_varint(out, hello.max_version.into());
-    put_varint(out, hello.features);
-    put_varint(out, hello.max_message_len);
-    out.extend_from_slice(hello.peer.as_bytes());
-    out.extend_from_slice(hello.swarm.as_bytes());
-    out.push(class_code(hello.class));
-    put_varint(out, hello.proof.len() as u64);
-    out.extend_from_slice(&hello.proof);
-    put_varint(out, hello.tracks.len() as u64);
+fn put_hello(out: &mut Writer, hello: &Hello) {
+    out.bytes(&MAGIC);
+    out.varint(hello.min_version.into());
+    out.varint(hello.max_version.into());
+    out.varint(hello.features);
+    out.varint(hello.max_message_len);
+    out.bytes(hello.peer.as_bytes());
+    out.bytes(hello.swarm.as_bytes());
+    out.byte(class_code(hello.class));
+    out.varint(hello.proof.len() as u64);
+    out.bytes(&hello.proof);
+    out.varint(hello.tracks.len() as u64);
     for track in &hello.tracks {
-        put_varint(out, track.handle.0.into());
-        out.extend_from_slice(track.id.as_bytes());
-        out.push(role_code(track.role));
+        out.varint(track.handle.0.into());
+        out.bytes(track.id.as_bytes());
+        out.byte(role_code(track.role));
     }
 }
 
@@ -296,14 +296,14 @@ fn read_hello(reader: &mut Reader) -> Result<Hello, DecodeError> {
     })
 }
 
-fn put_bitfield(out: &mut Vec<u8>, handle: Handle, ranges: &[(OrdinalRange, u32)]) {
-    put_varint(out, handle.0.into());
-    put_varint(out, ranges.len() as u64);
+fn put_bitfield(out: &mut Writer, handle: Handle, ranges: &[(OrdinalRange, u32)]) {
+    out.varint(handle.0.into());
+    out.varint(ranges.len() as u64);
     let mut end = 0;
     for (ordinals, digest) in ranges {
-        put_varint(out, ordinals.start - end);
-        put_varint(out, ordinals.len());
-        out.extend_from_slice(&digest.to_be_bytes());
+        out.varint(ordinals.start - end);
+        out.varint(ordinals.len());
+        out.bytes(&digest.to_be_bytes());
         end = ordinals.end;
     }
 }
@@ -322,12 +322,12 @@ fn read_bitfield(reader: &mut Reader) -> Result<PeerMessage, DecodeError> {
 }
 
 /// Blocks as runs: how many; of each how many blocks are left out before it, and its length.
-fn put_blocks(out: &mut Vec<u8>, blocks: &BlockSet) {
-    put_varint(out, blocks.ranges().count() as u64);
+fn put_blocks(out: &mut Writer, blocks: &BlockSet) {
+    out.varint(blocks.ranges().count() as u64);
     let mut end = 0;
     for run in blocks.ranges() {
-        put_varint(out, (run.start - end).into());
-        put_varint(out, run.len().into());
+        out.varint((run.start - end).into());
+        out.varint(run.len().into());
         end = run.end;
     }
 }
@@ -360,10 +360,10 @@ fn read_holds(reader: &mut Reader) -> Result<PeerMessage, DecodeError> {
     })
 }
 
-fn put_place(out: &mut Vec<u8>, place: Place) {
-    put_varint(out, place.handle.0.into());
-    put_varint(out, place.ordinal);
-    out.extend_from_slice(&place.tag.to_be_bytes());
+fn put_place(out: &mut Writer, place: Place) {
+    out.varint(place.handle.0.into());
+    out.varint(place.ordinal);
+    out.bytes(&place.tag.to_be_bytes());
 }
 
 fn read_place(reader: &mut Reader) -> Result<Place, DecodeError> {
@@ -374,16 +374,16 @@ fn read_place(reader: &mut Reader) -> Result<Place, DecodeError> {
     })
 }
 
-fn put_segment(out: &mut Vec<u8>, handle: Handle, ordinal: u64, id: &SegmentId) {
-    put_varint(out, handle.0.into());
-    put_varint(out, ordinal);
-    out.extend_from_slice(id.as_bytes());
+fn put_segment(out: &mut Writer, handle: Handle, ordinal: u64, id: &SegmentId) {
+    out.varint(handle.0.into());
+    out.varint(ordinal);
+    out.bytes(id.as_bytes());
 }
 
-fn put_ordinals(out: &mut Vec<u8>, handle: Handle, ordinals: OrdinalRange) {
-    put_varint(out, handle.0.into());
-    put_varint(out, ordinals.start);
-    put_varint(out, ordinals.len());
+fn put_ordinals(out: &mut Writer, handle: Handle, ordinals: OrdinalRange) {
+    out.varint(handle.0.into());
+    out.varint(ordinals.start);
+    out.varint(ordinals.len());
 }
 
 /// A range `gap` segments after `after`. Neither sum overflows: `after` is at most 2^62 and both
@@ -404,12 +404,9 @@ fn read_block_range(reader: &mut Reader, after: u32) -> Result<BlockRange, Decod
     Ok(BlockRange::new(start, start.saturating_add(len)))
 }
 
-fn put_duration(out: &mut Vec<u8>, duration: Duration) {
+fn put_duration(out: &mut Writer, duration: Duration) {
     let millis = duration.min(MAX_DURATION).as_millis();
-    put_varint(
-        out,
-        u64::try_from(millis).expect("MAX_DURATION in milliseconds fits"),
-    );
+    out.varint(u64::try_from(millis).expect("MAX_DURATION in milliseconds fits"));
 }
 
 fn read_duration(reader: &mut Reader) -> Result<Duration, DecodeError> {
@@ -441,7 +438,3 @@ const MAGIC: [u8; 4] = *b"p2pc";
 
 /// One past the largest ordinal that a varint holds.
 const MAX_ORDINAL_END: u64 = 1 << 62;
-
-/// Covers the head of every message but hello, bitfield and a ragged holds: a block's has at most
-/// 11 bytes, a request's at most 48.
-const HEAD_CAPACITY: usize = 48;

@@ -9,6 +9,8 @@ mod tracks;
 
 pub use interface::{LinkConfig, LinkEvent, LinkInput, LinkOutput, Side, Violation};
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{
@@ -55,7 +57,8 @@ use talk::Talk;
 ///    ([`MAX_REQUESTS`](crate::MAX_REQUESTS)), bytes that nobody asked for (none).
 #[derive(Clone, Debug)]
 pub struct Link {
-    config: LinkConfig,
+    /// Shared with the other links of a session until something changes.
+    config: Arc<LinkConfig>,
     state: State,
     outbox: Outbox,
     violations: u32,
@@ -78,14 +81,19 @@ enum State {
 }
 
 impl Link {
-    /// A link whose channels are about to open.
+    /// A link whose channels are about to open. Links of one session may share its config.
     #[must_use]
-    pub fn new(mut config: LinkConfig, now: Instant) -> Self {
-        for (track, id, role) in std::mem::take(&mut config.tracks) {
-            put_track(&mut config.tracks, track, id, role);
+    pub fn new(config: impl Into<Arc<LinkConfig>>, now: Instant) -> Self {
+        let mut config = config.into();
+        let mut tracks = Vec::new();
+        for &(track, id, role) in &config.tracks {
+            put_track(&mut tracks, track, id, role);
+        }
+        if tracks != config.tracks {
+            Arc::make_mut(&mut config).tracks = tracks;
         }
         if config.proof.len() > MAX_PROOF_LEN {
-            config.proof.clear();
+            Arc::make_mut(&mut config).proof.clear();
         }
         Self {
             config,
@@ -198,7 +206,7 @@ impl Link {
             Say::Leave { track } => self.leave(track),
             Say::Class(class) => {
                 if self.config.class != class {
-                    self.config.class = class;
+                    Arc::make_mut(&mut self.config).class = class;
                     self.repeat_hello();
                 }
             }
@@ -212,9 +220,11 @@ impl Link {
     }
 
     fn join(&mut self, track: TrackIndex, id: TrackId, role: Role) {
-        if !put_track(&mut self.config.tracks, track, id, role) {
+        let mut tracks = self.config.tracks.clone();
+        if !put_track(&mut tracks, track, id, role) {
             return;
         }
+        Arc::make_mut(&mut self.config).tracks = tracks;
         self.repeat_hello();
         if let State::Talking(talk) = &mut self.state {
             talk.join(track, id, &mut self.outbox);
@@ -222,11 +232,16 @@ impl Link {
     }
 
     fn leave(&mut self, track: TrackIndex) {
-        let before = self.config.tracks.len();
-        self.config.tracks.retain(|(number, ..)| *number != track);
-        if self.config.tracks.len() == before {
+        if !self
+            .config
+            .tracks
+            .iter()
+            .any(|(number, ..)| *number == track)
+        {
             return;
         }
+        let tracks = &mut Arc::make_mut(&mut self.config).tracks;
+        tracks.retain(|(number, ..)| *number != track);
         if let State::Talking(talk) = &mut self.state {
             talk.leave(track, &mut self.outbox);
         }
@@ -247,7 +262,7 @@ impl Link {
             tracks,
             proof,
             ..
-        } = &self.config;
+        } = &*self.config;
         let hello = Hello {
             min_version: PROTOCOL_VERSION,
             max_version: PROTOCOL_VERSION,
@@ -293,6 +308,9 @@ impl Link {
         self.outbox.event(LinkEvent::Closed { by, reason });
     }
 }
+
+// A session has one for each neighbour, and 8 KiB for sixteen of them.
+const _: () = assert!(size_of::<Link>() + size_of::<Talk>() <= 384);
 
 /// Adds a track or changes our role in it; returns whether that changed anything. Numbers and ids
 /// go in pairs, so half of a known pair is refused, and so is one track too many.

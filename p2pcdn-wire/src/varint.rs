@@ -7,39 +7,89 @@ use crate::message::DecodeError;
 /// The largest number that a varint holds.
 pub(crate) const MAX_VARINT: u64 = (1 << 62) - 1;
 
-/// Appends `value`, which is at most [`MAX_VARINT`], in the fewest bytes.
-pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
-    debug_assert!(value <= MAX_VARINT, "checked before encoding");
-    let bytes @ [a, .., b, c, d, e] = value.to_be_bytes();
-    match value {
-        0..=0x3f => out.push(e),
-        0x40..=0x3fff => out.extend_from_slice(&[d | 0x40, e]),
-        0x4000..=0x3fff_ffff => out.extend_from_slice(&[b | 0x80, c, d, e]),
-        _ => {
-            out.push(a | 0xc0);
-            out.extend_from_slice(bytes.split_at(1).1);
+/// Collects the fields of a message: short ones, which most messages are, without an allocation but
+/// that of the result.
+pub(crate) struct Writer {
+    short: [u8; SHORT_LEN],
+    len: usize,
+    /// Everything, once it is longer than `short`.
+    long: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) const fn new() -> Self {
+        Self {
+            short: [0; SHORT_LEN],
+            len: 0,
+            long: Vec::new(),
+        }
+    }
+
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes(&[byte]);
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        let room = self.short.get_mut(self.len..self.len + bytes.len());
+        if let Some(room) = room.filter(|_| self.long.is_empty()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+            return;
+        }
+        if self.long.is_empty() {
+            let short = self.short.get(..self.len).unwrap_or_default();
+            self.long.extend_from_slice(short);
+        }
+        self.long.extend_from_slice(bytes);
+    }
+
+    /// Appends `value`, which is at most [`MAX_VARINT`], in the fewest bytes.
+    pub(crate) fn varint(&mut self, value: u64) {
+        debug_assert!(value <= MAX_VARINT, "checked before encoding");
+        let bytes @ [a, .., b, c, d, e] = value.to_be_bytes();
+        match value {
+            0..=0x3f => self.byte(e),
+            0x40..=0x3fff => self.bytes(&[d | 0x40, e]),
+            0x4000..=0x3fff_ffff => self.bytes(&[b | 0x80, c, d, e]),
+            _ => {
+                let [_, rest @ ..] = bytes;
+                self.byte(a | 0xc0);
+                self.bytes(&rest);
+            }
+        }
+    }
+
+    /// What was written, in one buffer of just its length.
+    pub(crate) fn finish(self) -> Bytes {
+        if self.long.is_empty() {
+            Bytes::copy_from_slice(self.short.get(..self.len).unwrap_or_default())
+        } else {
+            self.long.into_boxed_slice().into()
         }
     }
 }
 
+/// Covers the head of every message but hello, bitfield and a ragged holds: a block's has at most
+/// 11 bytes, a request's at most 48.
+const SHORT_LEN: usize = 48;
+
 /// Takes fields from the front of a message.
 pub(crate) struct Reader {
-    rest: Bytes,
-    len: usize,
+    bytes: Bytes,
+    at: usize,
 }
 
 impl Reader {
     pub(crate) fn new(bytes: Bytes) -> Self {
-        let len = bytes.len();
-        Self { rest: bytes, len }
+        Self { bytes, at: 0 }
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let field = *self
-            .rest
+            .rest()
             .first_chunk()
-            .ok_or(DecodeError::Truncated { at: self.at() })?;
-        self.rest.advance(N);
+            .ok_or(DecodeError::Truncated { at: self.at })?;
+        self.at += N;
         Ok(field)
     }
 
@@ -49,16 +99,15 @@ impl Reader {
 
     /// A number of any width: longer forms than needed are fine.
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
-        let at = self.at();
-        let first = self.byte()?;
+        let truncated = DecodeError::Truncated { at: self.at };
+        let (first, rest) = self.rest().split_first().ok_or(truncated)?;
         let more = (1usize << (first >> 6)) - 1;
-        if self.rest.len() < more {
-            return Err(DecodeError::Truncated { at });
-        }
-        let rest = self.rest.split_to(more);
-        Ok(rest.iter().fold(u64::from(first & 0x3f), |value, byte| {
+        let rest = rest.get(..more).ok_or(truncated)?;
+        let value = rest.iter().fold(u64::from(first & 0x3f), |value, byte| {
             (value << 8) | u64::from(*byte)
-        }))
+        });
+        self.at += 1 + more;
+        Ok(value)
     }
 
     /// A varint that fits a narrower integer.
@@ -72,28 +121,32 @@ impl Reader {
 
     /// The next `len` bytes, not copied.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
-        if self.rest.len() < len {
-            return Err(DecodeError::Truncated { at: self.at() });
+        if self.rest().len() < len {
+            return Err(DecodeError::Truncated { at: self.at });
         }
-        Ok(self.rest.split_to(len))
+        let start = self.at;
+        self.at += len;
+        Ok(self.bytes.slice(start..self.at))
     }
 
     /// Everything that is left, not copied.
     pub(crate) fn payload(&mut self) -> Bytes {
-        std::mem::take(&mut self.rest)
+        let mut payload = std::mem::take(&mut self.bytes);
+        payload.advance(std::mem::take(&mut self.at));
+        payload
     }
 
     /// That nothing is left.
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
+        if self.rest().is_empty() {
             Ok(())
         } else {
-            Err(DecodeError::Trailing { at: self.at() })
+            Err(DecodeError::Trailing { at: self.at })
         }
     }
 
-    fn at(&self) -> usize {
-        self.len - self.rest.len()
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 }
 
@@ -104,9 +157,9 @@ mod tests {
     use super::*;
 
     fn encoded(value: u64) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_varint(&mut out, value);
-        out
+        let mut out = Writer::new();
+        out.varint(value);
+        out.finish().to_vec()
     }
 
     fn decoded(bytes: &[u8]) -> Result<u64, DecodeError> {
@@ -138,6 +191,23 @@ mod tests {
         assert_eq!(encoded((1 << 30) - 1), [0xbf, 0xff, 0xff, 0xff]);
         assert_eq!(encoded(1 << 30), [0xc0, 0, 0, 0, 0x40, 0, 0, 0]);
         assert_eq!(encoded(MAX_VARINT), [0xff; 8]);
+    }
+
+    #[test]
+    fn what_is_written_comes_out_in_order_whatever_its_length() {
+        for split in [0, 1, 47, 48, 49, 100] {
+            let all: Vec<u8> = (0..=120).collect();
+            let (head, tail) = all.split_at(split);
+            let mut out = Writer::new();
+            out.bytes(head);
+            tail.iter().for_each(|byte| out.byte(*byte));
+            assert_eq!(out.finish(), all, "{split}");
+        }
+        for len in [0, 47, 48, 49] {
+            let mut out = Writer::new();
+            (0..len).for_each(|byte| out.byte(byte));
+            assert_eq!(out.finish(), (0..len).collect::<Vec<u8>>());
+        }
     }
 
     #[test]

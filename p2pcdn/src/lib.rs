@@ -90,6 +90,10 @@
 //! Without `tokio` it builds for `wasm32-unknown-unknown`.
 #![forbid(unsafe_code)]
 
+// What the tests here share with the benches names this crate from outside.
+#[cfg(test)]
+extern crate self as p2pcdn;
+
 mod assembly;
 mod authorisation;
 mod block_map;
@@ -100,6 +104,7 @@ mod block_map;
     reason = "the shell is where sockets and clocks belong"
 )]
 mod client;
+mod dense;
 mod fetch;
 mod held;
 mod http_response;

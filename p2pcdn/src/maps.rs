@@ -1,12 +1,11 @@
 //! Getting block maps: from whom, when, and on to whom.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use p2pcdn_wire::{Instant, LinkId, Pcg, SegmentRef, TrackIndex};
 use tracing::trace;
+
+use crate::dense::{Dense, DenseSet};
 
 /// How block maps are got and handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +79,14 @@ pub struct Maps {
     config: MapsConfig,
     pcg: Pcg,
     now: Instant,
-    wanted: BTreeMap<SegmentRef, Entry>,
-    links: BTreeMap<LinkId, Neighbour>,
+    /// Those whose maps are still to be had.
+    wanted: Dense<SegmentRef, Entry>,
+    /// Those whose maps were accepted.
+    known: DenseSet<SegmentRef>,
+    links: DenseSet<LinkId>,
+    joined: DenseSet<(LinkId, TrackIndex)>,
+    /// Announced, but not wanted yet; the oldest first.
+    early: Vec<(LinkId, SegmentRef)>,
     outputs: VecDeque<MapsOutput>,
 }
 
@@ -174,9 +179,9 @@ struct Entry {
     /// Who can be asked and was not yet.
     fresh: Vec<LinkId>,
     /// Who was asked, the longest ago first.
-    asked: VecDeque<LinkId>,
+    asked: Vec<LinkId>,
     /// Who sent a bad map of this segment.
-    liars: BTreeSet<LinkId>,
+    liars: Vec<LinkId>,
     sidecar_at: Option<Instant>,
     sidecar_failures: u32,
 }
@@ -193,14 +198,6 @@ enum State {
     },
     /// The sidecar is being fetched.
     Sidecar,
-    Known,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Neighbour {
-    tracks: BTreeSet<TrackIndex>,
-    /// Announced, but not wanted yet.
-    early: VecDeque<SegmentRef>,
 }
 
 impl Maps {
@@ -211,8 +208,11 @@ impl Maps {
             config,
             pcg: Pcg::new(seed),
             now,
-            wanted: BTreeMap::new(),
-            links: BTreeMap::new(),
+            wanted: Dense::new(),
+            known: DenseSet::new(),
+            links: DenseSet::new(),
+            joined: DenseSet::new(),
+            early: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -222,22 +222,25 @@ impl Maps {
         self.now = self.now.max(now);
         match input {
             MapsInput::PeerJoined { link, track } => {
-                self.links.entry(link).or_default().tracks.insert(track);
+                self.links.insert(link, ());
+                self.joined.insert((link, track), ());
             }
             MapsInput::PeerParted { link, track } => {
-                if let Some(neighbour) = self.links.get_mut(&link) {
-                    neighbour.tracks.remove(&track);
-                    neighbour.early.retain(|segment| segment.track != track);
-                }
+                self.joined.remove((link, track));
+                self.early
+                    .retain(|(from, segment)| *from != link || segment.track != track);
                 self.forget_holder(link, Some(track));
             }
             MapsInput::PeerLeft(link) => {
-                self.links.remove(&link);
+                self.links.remove(link);
+                self.joined.retain(|(joined, _)| joined != link);
+                self.early.retain(|(from, _)| *from != link);
                 self.forget_holder(link, None);
             }
             MapsInput::SegmentWanted(segment) => self.want(segment),
             MapsInput::SegmentGone(segment) => {
-                self.wanted.remove(&segment);
+                self.wanted.remove(segment);
+                self.known.remove(segment);
             }
             MapsInput::MapHeldBy { link, segment } => self.add_holder(link, segment),
             MapsInput::MapAccepted { segment, from } => self.accepted(segment, from),
@@ -249,7 +252,7 @@ impl Maps {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
-        for (segment, entry) in &mut self.wanted {
+        for (segment, entry) in self.wanted.iter_mut() {
             match entry.state {
                 State::Asked { link, until } if until <= now => {
                     trace!(%segment, %link, "no answer to a map request");
@@ -260,7 +263,6 @@ impl Maps {
                 }
                 _ => {}
             }
-            let segment = *segment;
             match entry.state {
                 State::Idle if entry.is_sidecar_due(now) => {
                     entry.sidecar_at = None;
@@ -285,7 +287,7 @@ impl Maps {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<MapsOutput> {
         let output = self.outputs.pop_front();
-        if self.outputs.is_empty() {
+        if self.outputs.is_empty() && self.outputs.capacity() > 0 {
             self.outputs = VecDeque::new();
         }
         output
@@ -294,57 +296,53 @@ impl Maps {
     /// When to call `handle_timeout` next; `None` when only an input can change anything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wanted.values().filter_map(Entry::wake_at).min()
+        self.wanted.values().iter().filter_map(Entry::wake_at).min()
     }
 
     fn want(&mut self, segment: SegmentRef) {
-        if self.wanted.contains_key(&segment) || self.wanted.len() >= MAX_WANTED {
+        let count = self.wanted.len() + self.known.len();
+        if self.wanted.contains(segment) || self.known.contains(segment) || count >= MAX_WANTED {
             return;
         }
         let entry = Entry {
             state: State::Idle,
             fresh: Vec::new(),
-            asked: VecDeque::new(),
-            liars: BTreeSet::new(),
+            asked: Vec::new(),
+            liars: Vec::new(),
             sidecar_at: None,
             sidecar_failures: 0,
         };
         self.wanted.insert(segment, entry);
         self.plan_sidecar(segment);
-        let early: Vec<LinkId> = self
-            .links
-            .iter_mut()
-            .filter_map(|(link, neighbour)| {
-                let index = neighbour.early.iter().position(|it| *it == segment)?;
-                neighbour.early.remove(index).map(|_| *link)
-            })
-            .collect();
+        let mut early = Vec::new();
+        self.early.retain(|(link, it)| {
+            let is_it = *it == segment;
+            if is_it {
+                early.push(*link);
+            }
+            !is_it
+        });
+        early.sort_unstable();
         for link in early {
             self.add_holder(link, segment);
         }
     }
 
     fn add_holder(&mut self, link: LinkId, segment: SegmentRef) {
-        let Some(neighbour) = self.links.get_mut(&link) else {
+        if !self.links.contains(link) {
             trace!(%link, %segment, "a map is held by an unknown link");
             return;
-        };
-        let Some(entry) = self.wanted.get_mut(&segment) else {
-            if !neighbour.early.contains(&segment) {
-                if neighbour.early.len() >= MAX_EARLY {
-                    neighbour.early.pop_front();
-                }
-                neighbour.early.push_back(segment);
-            }
+        }
+        if self.known.contains(segment) {
+            return;
+        }
+        let Some(entry) = self.wanted.get_mut(segment) else {
+            self.keep_early(link, segment);
             return;
         };
         let holders = entry.fresh.len() + entry.asked.len();
         let is_full = holders >= MAX_HOLDERS || entry.liars.len() >= MAX_LIARS;
-        if entry.state == State::Known
-            || is_full
-            || entry.liars.contains(&link)
-            || entry.is_holder(link)
-        {
+        if is_full || entry.liars.contains(&link) || entry.is_holder(link) {
             return;
         }
         entry.fresh.push(link);
@@ -353,31 +351,37 @@ impl Maps {
         }
     }
 
+    /// Keeps the latest announcements of a link for segments that are not wanted yet.
+    fn keep_early(&mut self, link: LinkId, segment: SegmentRef) {
+        if self.early.contains(&(link, segment)) {
+            return;
+        }
+        let of_link = |(from, _): &(LinkId, SegmentRef)| *from == link;
+        if self.early.iter().filter(|early| of_link(early)).count() >= MAX_EARLY
+            && let Some(oldest) = self.early.iter().position(of_link)
+        {
+            self.early.remove(oldest);
+        }
+        self.early.push((link, segment));
+    }
+
     fn accepted(&mut self, segment: SegmentRef, from: MapSource) {
-        if let Some(entry) = self.wanted.get_mut(&segment) {
-            entry.state = State::Known;
-            entry.sidecar_at = None;
+        let entry = self.wanted.remove(segment);
+        if entry.is_some() {
+            self.known.insert(segment, ());
         }
         if from == MapSource::Own {
-            self.push(segment);
-        }
-        if let Some(entry) = self.wanted.get_mut(&segment) {
-            entry.fresh = Vec::new();
-            entry.asked = VecDeque::new();
-            entry.liars = BTreeSet::new();
+            self.push(segment, entry.as_ref());
         }
     }
 
-    fn push(&mut self, segment: SegmentRef) {
-        let known = self.wanted.get(&segment);
-        let holds = |link: &LinkId, neighbour: &Neighbour| {
-            neighbour.early.contains(&segment) || known.is_some_and(|entry| entry.is_holder(*link))
+    fn push(&mut self, segment: SegmentRef, entry: Option<&Entry>) {
+        let holds = |link: LinkId| {
+            self.early.contains(&(link, segment)) || entry.is_some_and(|it| it.is_holder(link))
         };
-        let mut links: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, neighbour)| neighbour.tracks.contains(&segment.track))
-            .filter(|(link, neighbour)| !holds(link, neighbour))
+        let joined = self.joined.keys().iter();
+        let mut links: Vec<LinkId> = joined
+            .filter(|(link, track)| *track == segment.track && !holds(*link))
             .map(|(link, _)| *link)
             .collect();
         for _ in 0..self.config.push_degree {
@@ -391,17 +395,14 @@ impl Maps {
 
     fn refused(&mut self, segment: SegmentRef, from: MapSource) {
         let now = self.now;
-        let Some(entry) = self.wanted.get_mut(&segment) else {
+        let Some(entry) = self.wanted.get_mut(segment) else {
             return;
         };
-        if entry.state == State::Known {
-            return;
-        }
         match from {
             MapSource::Own => {}
             MapSource::Peer(link) => {
-                if entry.liars.len() < MAX_LIARS {
-                    entry.liars.insert(link);
+                if entry.liars.len() < MAX_LIARS && !entry.liars.contains(&link) {
+                    entry.liars.push(link);
                 }
                 if entry.liars.len() >= MAX_LIARS {
                     entry.fresh.clear();
@@ -421,7 +422,7 @@ impl Maps {
     }
 
     fn forget_holder(&mut self, link: LinkId, track: Option<TrackIndex>) {
-        for (segment, entry) in &mut self.wanted {
+        for (segment, entry) in self.wanted.iter_mut() {
             if track.is_none_or(|track| segment.track == track) {
                 entry.drop_holder(link, self.now);
             }
@@ -432,7 +433,7 @@ impl Maps {
         let Some(after) = self.config.sidecar_after else {
             return;
         };
-        if let Some(entry) = self.wanted.get_mut(&segment) {
+        if let Some(entry) = self.wanted.get_mut(segment) {
             let backed_off = after.saturating_mul(1 << entry.sidecar_failures.min(16));
             let drawn = backed_off
                 .min(MAX_SIDECAR_AFTER)
@@ -454,11 +455,12 @@ impl Entry {
     /// one; when there are none left, the one that was asked the longest ago.
     fn next_holder(&mut self, pcg: &mut Pcg) -> Option<LinkId> {
         let link = if self.fresh.is_empty() {
-            self.asked.pop_front()?
+            self.asked.first()?;
+            self.asked.remove(0)
         } else {
             self.fresh.swap_remove(pcg.below(self.fresh.len()))
         };
-        self.asked.push_back(link);
+        self.asked.push(link);
         Some(link)
     }
 
@@ -486,7 +488,7 @@ impl Entry {
             State::Idle => self.sidecar_at,
             State::Due(at) => Some(at),
             State::Asked { until, .. } => Some(until),
-            State::Sidecar | State::Known => None,
+            State::Sidecar => None,
         }
     }
 }

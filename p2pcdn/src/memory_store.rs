@@ -221,6 +221,11 @@ impl Store for MemoryStore {
         Some(map.encoded().clone())
     }
 
+    fn has_map(&self, segment: SegmentRef) -> bool {
+        let held = self.segments.get(&segment);
+        held.is_some_and(|held| held.map().is_some())
+    }
+
     fn read(&self, segment: SegmentRef, block: u32) -> Option<Bytes> {
         self.segments.get(&segment)?.verified(block).cloned()
     }

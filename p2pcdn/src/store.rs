@@ -46,6 +46,11 @@ pub trait Store {
     /// The encoded block map, to hand on.
     fn map(&self, segment: SegmentRef) -> Option<Bytes>;
 
+    /// Whether [`map`](Self::map) has one: asked often, and answered without handing it out.
+    fn has_map(&self, segment: SegmentRef) -> bool {
+        self.map(segment).is_some()
+    }
+
     /// A verified block, to serve.
     fn read(&self, segment: SegmentRef, block: u32) -> Option<Bytes>;
 

@@ -254,3 +254,18 @@ fn a_segment_is_counted_where_its_bytes_came_from() {
         assert!(from_peers > 0);
     }
 }
+
+#[test]
+fn where_a_segment_came_from_is_forgotten_with_it() {
+    let mut world = World::new(Stream::Live);
+    let viewer = world.viewer();
+    world.run_secs(20);
+    let segment = world.segment(viewer, 506);
+    let sources = |world: &World| world.nodes[viewer].session.sources(segment);
+    assert!(world.store(viewer).is_complete(segment));
+    assert_eq!(sources(&world).http_len, content(506, 0).len() as u64);
+    // It is kept for a minute after it was played.
+    world.run_secs(80);
+    assert!(!world.store(viewer).is_complete(segment));
+    assert_eq!(sources(&world).http_len, 0);
+}

@@ -13,15 +13,21 @@ use super::interface::{LinkEvent, LinkOutput};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
-    queue: VecDeque<LinkOutput>,
-    haves: Option<Haves>,
+    /// The oldest one, apart because there is seldom more than one: most of what is said or heard
+    /// then needs no allocation. Empty only when `more` is.
+    first: Option<LinkOutput>,
+    more: VecDeque<LinkOutput>,
+    haves: Option<Box<Haves>>,
 }
 
 /// Consecutive statements of what we hold of one track, to go out as one message.
 #[derive(Clone, Debug)]
 struct Haves {
     handle: Handle,
-    ranges: Vec<(OrdinalRange, u32)>,
+    /// The last one.
+    last: (OrdinalRange, u32),
+    /// Those before it.
+    before: Vec<(OrdinalRange, u32)>,
 }
 
 impl Outbox {
@@ -41,44 +47,48 @@ impl Outbox {
         if have.check().is_err() {
             return;
         }
-        if !self
-            .haves
-            .as_ref()
-            .is_some_and(|haves| haves.takes(handle, ordinals))
-        {
-            self.flush();
+        let next = (ordinals, digest);
+        match &mut self.haves {
+            Some(haves) if haves.takes(handle, ordinals) => {
+                haves.before.push(std::mem::replace(&mut haves.last, next));
+            }
+            _ => {
+                self.flush();
+                self.haves = Some(Box::new(Haves {
+                    handle,
+                    last: next,
+                    before: Vec::new(),
+                }));
+            }
         }
-        self.haves
-            .get_or_insert_with(|| Haves {
-                handle,
-                ranges: Vec::new(),
-            })
-            .ranges
-            .push((ordinals, digest));
     }
 
     pub(super) fn tell(&mut self, said: Said) {
-        self.queue.push_back(LinkOutput::Said(said));
+        self.push(LinkOutput::Said(said));
     }
 
     pub(super) fn event(&mut self, event: LinkEvent) {
-        self.queue.push_back(LinkOutput::Event(event));
+        self.push(LinkOutput::Event(event));
     }
 
     pub(super) fn push(&mut self, output: LinkOutput) {
-        self.queue.push_back(output);
+        match self.first {
+            None => self.first = Some(output),
+            Some(_) => self.more.push_back(output),
+        }
     }
 
     pub(super) fn poll(&mut self) -> Option<LinkOutput> {
-        if self.queue.is_empty() {
+        if self.first.is_none() {
             self.flush();
         }
-        let output = self.queue.pop_front();
-        if output.is_none() {
+        let output = self.first.take()?;
+        self.first = self.more.pop_front();
+        if self.more.is_empty() && self.more.capacity() > 0 {
             // Most links are idle most of the time, and a session has many.
-            self.queue = VecDeque::new();
+            self.more = VecDeque::new();
         }
-        output
+        Some(output)
     }
 
     /// Forgets what was held back.
@@ -88,19 +98,20 @@ impl Outbox {
 
     /// Sends what was held back.
     fn flush(&mut self) {
-        let Some(Haves { handle, mut ranges }) = self.haves.take() else {
+        let Some(haves) = self.haves.take() else {
             return;
         };
-        let message = match (ranges.pop(), ranges.is_empty()) {
-            (Some((ordinals, digest)), true) => PeerMessage::Have {
+        let (handle, mut ranges) = (haves.handle, haves.before);
+        let (ordinals, digest) = haves.last;
+        let message = if ranges.is_empty() {
+            PeerMessage::Have {
                 handle,
                 ordinals,
                 digest,
-            },
-            (last, _) => {
-                ranges.extend(last);
-                PeerMessage::Bitfield { handle, ranges }
             }
+        } else {
+            ranges.push((ordinals, digest));
+            PeerMessage::Bitfield { handle, ranges }
         };
         self.encode(&message);
     }
@@ -108,7 +119,7 @@ impl Outbox {
     fn encode(&mut self, message: &PeerMessage) -> bool {
         let channel = message.channel();
         message.encode().is_ok_and(|message| {
-            self.queue.push_back(LinkOutput::Send { channel, message });
+            self.push(LinkOutput::Send { channel, message });
             true
         })
     }
@@ -116,13 +127,12 @@ impl Outbox {
 
 impl Haves {
     fn takes(&self, handle: Handle, ordinals: OrdinalRange) -> bool {
-        let covered: u64 = self.ranges.iter().map(|(range, _)| range.len()).sum();
+        let (last, _) = self.last;
+        let before = self.before.iter().map(|(range, _)| range.len());
+        let covered = before.sum::<u64>() + last.len();
         self.handle == handle
-            && self.ranges.len() < MAX_RANGES
+            && self.before.len() + 1 < MAX_RANGES
             && covered.saturating_add(ordinals.len()) <= MAX_HAVE_SEGMENTS
-            && self
-                .ranges
-                .last()
-                .is_none_or(|(range, _)| range.end <= ordinals.start)
+            && last.end <= ordinals.start
     }
 }

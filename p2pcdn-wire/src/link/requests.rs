@@ -26,7 +26,7 @@ struct OurRequest {
     wire: RequestId,
     request: RequestId,
     segment: SegmentRef,
-    missing: BlockSet,
+    missing: Missing,
 }
 
 /// What a block that arrived is to us.
@@ -62,7 +62,7 @@ impl OurRequests {
             wire,
             request,
             segment,
-            missing: BlockSet::from_range(blocks),
+            missing: Missing::of(blocks),
         });
     }
 
@@ -139,7 +139,7 @@ pub(super) struct TheirRequests {
 struct TheirRequest {
     request: RequestId,
     track: TrackIndex,
-    missing: BlockSet,
+    missing: Missing,
 }
 
 impl TheirRequests {
@@ -167,7 +167,7 @@ impl TheirRequests {
         self.outstanding.push(TheirRequest {
             request,
             track,
-            missing: BlockSet::from_range(blocks),
+            missing: Missing::of(blocks),
         });
         Ok(())
     }
@@ -217,9 +217,106 @@ impl TheirRequests {
     }
 }
 
-/// Gives memory back once a burst is over; a few requests come and go without allocating.
+/// Gives memory back once a burst is over: most links are idle most of the time.
 fn shrink<T>(requests: &mut Vec<T>) {
-    if requests.is_empty() && requests.capacity() > 4 {
+    if requests.is_empty() {
         *requests = Vec::new();
+    }
+}
+
+/// The blocks of a request that have not come: one bit for each of a short request, as nearly all
+/// are, so that many fit in little.
+#[derive(Clone, Debug)]
+enum Missing {
+    /// Bit 0 is block `start`.
+    Few {
+        start: u32,
+        bits: u32,
+    },
+    Many(Box<BlockSet>),
+}
+
+impl Missing {
+    fn of(blocks: BlockRange) -> Self {
+        let (start, len) = (blocks.start, blocks.len());
+        match 1u32.checked_shl(len) {
+            Some(next) => Self::Few {
+                start,
+                bits: next - 1,
+            },
+            None => Self::Many(Box::new(BlockSet::from_range(blocks))),
+        }
+    }
+
+    fn contains(&self, block: u32) -> bool {
+        match self {
+            Self::Few { start, bits } => bits & bit(*start, block) != 0,
+            Self::Many(blocks) => blocks.contains(block),
+        }
+    }
+
+    /// Takes `block` out; returns whether it was missing.
+    fn remove(&mut self, block: u32) -> bool {
+        match self {
+            Self::Few { start, bits } => {
+                let bit = bit(*start, block);
+                let was_missing = *bits & bit != 0;
+                *bits &= !bit;
+                was_missing
+            }
+            Self::Many(blocks) => blocks.remove(block),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Few { bits, .. } => *bits == 0,
+            Self::Many(blocks) => blocks.is_empty(),
+        }
+    }
+
+    fn len(&self) -> u32 {
+        match self {
+            Self::Few { bits, .. } => bits.count_ones(),
+            Self::Many(blocks) => blocks.len(),
+        }
+    }
+}
+
+/// The bit of `block` among those from `start` on; zero when it is none of them.
+fn bit(start: u32, block: u32) -> u32 {
+    let place = block.checked_sub(start);
+    place
+        .and_then(|place| 1u32.checked_shl(place))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_missing_is_a_set_of_blocks(
+            start in 0u32..40,
+            len in 1u32..70,
+            arriving in prop::collection::vec(0u32..120, 0..150),
+        ) {
+            let range = BlockRange::new(start, start + len);
+            let (mut missing, mut set) = (Missing::of(range), BlockSet::from_range(range));
+            for block in arriving {
+                prop_assert_eq!(missing.contains(block), set.contains(block));
+                prop_assert_eq!(missing.remove(block), set.remove(block));
+                prop_assert_eq!(missing.len(), set.len());
+                prop_assert_eq!(missing.is_empty(), set.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_takes_little_memory() {
+        assert!(size_of::<OurRequest>() <= 40 && size_of::<TheirRequest>() <= 24);
     }
 }

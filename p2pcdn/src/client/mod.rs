@@ -186,7 +186,7 @@ impl Client {
         self.ask(Command::Statistics).await
     }
 
-    /// Where the bytes of a segment came from.
+    /// Where the bytes of a segment came from; zeros once nothing of it is held any more.
     ///
     /// # Errors
     ///

@@ -89,6 +89,8 @@ impl<S: Store> Session<S> {
                     break;
                 };
                 let index = TrackIndex(std::mem::replace(&mut self.next_track, next));
+                // A session watches one or two of them for long.
+                self.tracks.reserve_exact(1);
                 self.tracks.push(SessionTrack {
                     id: track.id,
                     index,
@@ -117,7 +119,7 @@ impl<S: Store> Session<S> {
         for (track, joined) in gone {
             self.tell_scheduler(Input::TrackLeft { track });
             if joined.is_some() {
-                let links: Vec<_> = self.links.keys().copied().collect();
+                let links = self.links.keys().to_vec();
                 for link in links {
                     self.say(link, Say::Leave { track });
                 }
@@ -174,7 +176,7 @@ impl<S: Store> Session<S> {
             return;
         };
         let join = Say::Join { track, id, role };
-        let links: Vec<_> = self.links.keys().copied().collect();
+        let links = self.links.keys().to_vec();
         for link in links {
             self.say(link, join.clone());
         }
@@ -250,14 +252,14 @@ impl<S: Store> Session<S> {
             for segment in ahead.take_while(|segment| segment.start < to) {
                 let name = track.name(&segment);
                 let is_shared = segment.sharing == p2pcdn_manifest::Sharing::Shared;
-                if is_shared && !self.wanted_maps.contains(&name) {
+                if is_shared && !self.wanted_maps.contains(name) {
                     wanted.push(name);
                 }
             }
         }
         for segment in wanted {
-            self.wanted_maps.insert(segment);
-            if self.store.map(segment).is_some() {
+            self.wanted_maps.insert(segment, ());
+            if self.store.has_map(segment) {
                 continue;
             }
             self.tell_maps(MapsInput::SegmentWanted(segment));
@@ -276,7 +278,7 @@ impl<S: Store> Session<S> {
             }
             return;
         };
-        if self.store.map(segment).is_some() {
+        if self.store.has_map(segment) {
             return;
         }
         match self.store.insert_map(segment, id, encoded) {
@@ -286,7 +288,7 @@ impl<S: Store> Session<S> {
                     segment,
                     segment_len: accepted.segment_len,
                 });
-                self.apply(segment, &accepted.change);
+                self.apply(segment, accepted.change);
             }
             Err(error) => {
                 self.tell_maps(MapsInput::MapRefused { segment, from });
@@ -316,7 +318,7 @@ impl<S: Store> Session<S> {
     }
 
     /// Passes on what bytes, a length or a map changed in the store.
-    pub(super) fn apply(&mut self, segment: SegmentRef, change: &Change) {
+    pub(super) fn apply(&mut self, segment: SegmentRef, change: Change) {
         let len = self.store.segment_len(segment);
         let block_len = |block: u32| {
             let start = u64::from(block) * BLOCK_LEN;
@@ -338,12 +340,13 @@ impl<S: Store> Session<S> {
             let segment = dropped.segment;
             self.tell_scheduler(Input::Dropped { segment, blocks });
         }
-        if !(change.verified.is_empty() && change.private.is_empty() && change.waiting.is_empty()) {
+        let has_progressed = !change.verified.is_empty() || !change.private.is_empty();
+        if has_progressed || !change.waiting.is_empty() {
             self.tell_scheduler(Input::Stored {
                 segment,
-                verified: change.verified.clone(),
-                private: change.private.clone(),
-                quarantined: change.waiting.clone(),
+                verified: change.verified,
+                private: change.private,
+                quarantined: change.waiting,
             });
         }
         for (link, block) in &change.corrupt {
@@ -356,7 +359,7 @@ impl<S: Store> Session<S> {
         }
         if let Some(mismatch) = change.mismatch {
             self.mismatched(segment, mismatch);
-        } else if !change.verified.is_empty() || !change.private.is_empty() {
+        } else if has_progressed {
             self.event(SessionEvent::SegmentProgressed { segment });
         }
     }

@@ -44,8 +44,8 @@ impl<S: Store> Session<S> {
             .store
             .segment_len(segment)
             .map_or(range.end == u64::MAX, |len| range.end >= len);
-        let is_whole = self.wholes.contains(&segment) || (range.start == 0 && is_to_the_end);
-        let validator = self.validators.get(&segment).filter(|_| !is_whole);
+        let is_whole = self.wholes.contains(segment) || (range.start == 0 && is_to_the_end);
+        let validator = self.validators.get(segment).filter(|_| !is_whole);
         let fetch = Fetch::new(FetchPlan {
             url,
             resource,
@@ -68,7 +68,7 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn fetch_answered(&mut self, id: FetchId, head: &ResponseHead, ttfb: Duration) {
-        let Some(attempt) = self.fetches.get_mut(&id) else {
+        let Some(attempt) = self.fetches.get_mut(id) else {
             return;
         };
         let segment = attempt.segment;
@@ -79,7 +79,7 @@ impl<S: Store> Session<S> {
             .as_ref()
             .ok()
             .and_then(|head| head.validator.as_ref());
-        let known = self.validators.get(&segment);
+        let known = self.validators.get(segment);
         if let (Some(known), Some(found)) = (known, found)
             && known.contradicts(found)
         {
@@ -113,7 +113,7 @@ impl<S: Store> Session<S> {
                 segment_len,
             });
         }
-        self.apply(segment, &change);
+        self.apply(segment, change);
     }
 
     /// Peers have no more part in this segment. What came from them so far was theirs to give, as
@@ -129,7 +129,7 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn fetch_received(&mut self, id: FetchId, bytes: Bytes) {
-        let Some(attempt) = self.fetches.get_mut(&id) else {
+        let Some(attempt) = self.fetches.get_mut(id) else {
             return;
         };
         let segment = attempt.segment;
@@ -146,7 +146,7 @@ impl<S: Store> Session<S> {
         });
         let useful = len.saturating_sub(change.waste_http_len);
         self.count_source(segment, Source::Http, useful);
-        self.apply(segment, &change);
+        self.apply(segment, change);
         if attempt_is_over {
             // The rest of the resource is of no use.
             self.fetch_ended(id, Ok(()));
@@ -156,7 +156,7 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn fetch_ended(&mut self, id: FetchId, result: Result<(), HttpError>) {
-        let Some(attempt) = self.fetches.get_mut(&id) else {
+        let Some(attempt) = self.fetches.get_mut(id) else {
             return;
         };
         let segment = attempt.segment;
@@ -167,7 +167,7 @@ impl<S: Store> Session<S> {
         match end {
             Err(error) => self.fail(id, error),
             Ok(end) => {
-                self.fetches.remove(&id);
+                self.fetches.remove(id);
                 if let Some(len) = end.segment_len {
                     self.learn_len(segment, len);
                 }
@@ -178,7 +178,7 @@ impl<S: Store> Session<S> {
     }
 
     fn fail(&mut self, id: FetchId, error: FetchError) {
-        let Some(attempt) = self.fetches.remove(&id) else {
+        let Some(attempt) = self.fetches.remove(id) else {
             return;
         };
         let segment = attempt.segment;
@@ -187,7 +187,7 @@ impl<S: Store> Session<S> {
             Retry::Restart if error == FetchError::ContentChanged => self.restart(segment),
             // The origin cannot do ranges; what it sent before is as good as ever.
             Retry::Restart => {
-                self.wholes.insert(segment);
+                self.wholes.insert(segment, ());
             }
             Retry::Resume | Retry::Never => {}
         }
@@ -204,7 +204,7 @@ impl<S: Store> Session<S> {
         let map = self.store.map(segment);
         let had_some = !self.store.playable(segment, 0).is_empty();
         self.store.remove(segment);
-        self.validators.remove(&segment);
+        self.validators.remove(segment);
         self.tell_scheduler(Input::Cleared { segment });
         if let (Some(encoded), Some(id)) = (map, self.segment_id(segment))
             && let Ok(accepted) = self.store.insert_map(segment, id, &encoded)
@@ -219,10 +219,10 @@ impl<S: Store> Session<S> {
             .fetches
             .iter()
             .filter(|(_, attempt)| attempt.segment == segment)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for fetch in others {
-            self.fetches.remove(&fetch);
+            self.fetches.remove(fetch);
             let result = Err(FetchFailure::Transient);
             self.tell_scheduler(Input::FetchEnded { fetch, result });
             self.outputs.push_back(SessionOutput::CancelFetch { fetch });

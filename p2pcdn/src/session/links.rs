@@ -1,6 +1,6 @@
 //! The links of a session.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use p2pcdn_scheduler::Input;
@@ -32,28 +32,26 @@ pub(super) struct SessionLink {
     /// What the transport last said that it takes; the scheduler hears of it once the hello is
     /// read.
     credit: u64,
-    maps_given: BTreeMap<SegmentRef, Instant>,
+    /// The block maps given of late, the oldest first.
+    maps_given: Vec<(SegmentRef, Instant)>,
 }
 
 impl SessionLink {
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.link.poll_timeout()
-    }
-
     pub(super) fn peer(&self) -> Option<PeerId> {
         self.peer
     }
 
     /// Whether the map was not given a moment ago; if so it counts as given now.
     fn may_have_map(&mut self, segment: SegmentRef, now: Instant) -> bool {
-        let given_at = self.maps_given.get(&segment);
-        if given_at.is_some_and(|at| now < *at + MAP_AGAIN_AFTER) {
+        self.maps_given
+            .retain(|(_, given_at)| now < *given_at + MAP_AGAIN_AFTER);
+        if self.maps_given.iter().any(|(given, _)| *given == segment) {
             return false;
         }
         if self.maps_given.len() == MAX_MAPS_GIVEN {
-            self.maps_given.pop_first();
+            self.maps_given.remove(0);
         }
-        self.maps_given.insert(segment, now);
+        self.maps_given.push((segment, now));
         true
     }
 }
@@ -65,7 +63,7 @@ impl<S: Store> Session<S> {
                 .push_back(SessionOutput::CloseLink { link: id });
             return;
         }
-        if self.links.contains_key(&id) {
+        if self.links.contains(id) {
             return;
         }
         let config = LinkConfig {
@@ -73,11 +71,14 @@ impl<S: Store> Session<S> {
             tracks: joined_tracks(&self.tracks),
             ..LinkConfig::new(self.config.scheduler.peer, self.config.swarm)
         };
+        if config != *self.link_config {
+            self.link_config = Arc::new(config);
+        }
         let state = SessionLink {
-            link: Link::new(config, self.now),
+            link: Link::new(self.link_config.clone(), self.now),
             peer: None,
             credit: 0,
-            maps_given: BTreeMap::new(),
+            maps_given: Vec::new(),
         };
         self.links.insert(id, state);
         self.tell_link(id, LinkInput::Opened);
@@ -101,24 +102,30 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn link_writable(&mut self, id: LinkId, credit: u64) {
-        if let Some(state) = self.links.get_mut(&id) {
+        if let Some(state) = self.links.get_mut(id) {
             state.credit = credit;
             let (link, bytes) = (id, credit);
             self.tell_scheduler(Input::Credit { link, bytes });
         }
     }
 
-    pub(super) fn link_timeout(&mut self, id: LinkId) {
-        if let Some(state) = self.links.get_mut(&id) {
-            state.link.handle_timeout(self.now);
-            self.drain_link(id);
+    /// Tells the links that want to be woken by now.
+    pub(super) fn wake_links(&mut self) {
+        let now = self.now;
+        let due = self.link_wakes.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<_> = due.map(|(id, _)| id).collect();
+        for id in due {
+            if let Some(state) = self.links.get_mut(id) {
+                state.link.handle_timeout(now);
+                self.drain_link(id);
+            }
         }
     }
 
     /// Returns how many content bytes were in what it was told.
     fn tell_link(&mut self, id: LinkId, input: LinkInput) -> u64 {
         let now = self.now;
-        let Some(state) = self.links.get_mut(&id) else {
+        let Some(state) = self.links.get_mut(id) else {
             return 0;
         };
         state.link.handle_input(input, now);
@@ -127,14 +134,24 @@ impl<S: Store> Session<S> {
 
     fn drain_link(&mut self, id: LinkId) -> u64 {
         let mut content = 0;
-        while let Some(output) = self
-            .links
-            .get_mut(&id)
-            .and_then(|state| state.link.poll_output())
-        {
+        while let Some(state) = self.links.get_mut(id) {
+            let Some(output) = state.link.poll_output() else {
+                let wake_at = state.link.poll_timeout();
+                self.wake_link(id, wake_at);
+                break;
+            };
             content += self.carry_out_link(id, output);
         }
         content
+    }
+
+    fn wake_link(&mut self, id: LinkId, at: Option<Instant>) {
+        match at {
+            Some(at) => self.link_wakes.insert(id, at),
+            None => {
+                self.link_wakes.remove(id);
+            }
+        }
     }
 
     fn carry_out_link(&mut self, id: LinkId, output: LinkOutput) -> u64 {
@@ -204,8 +221,13 @@ impl<S: Store> Session<S> {
     }
 
     fn link_ready(&mut self, id: LinkId, peer: PeerId) {
-        let is_known = self.links.values().any(|state| state.peer == Some(peer));
-        let ready = self.links.values().filter(|s| s.peer.is_some()).count();
+        let is_known = self
+            .links
+            .values()
+            .iter()
+            .any(|state| state.peer == Some(peer));
+        let ready = self.links.values().iter();
+        let ready = ready.filter(|state| state.peer.is_some()).count();
         let refusal = if self.banned.contains(&peer) {
             Some(GoodbyeReason::Corruption)
         } else if is_known {
@@ -219,7 +241,7 @@ impl<S: Store> Session<S> {
             self.say(id, Say::Goodbye(reason));
             return;
         }
-        let Some(state) = self.links.get_mut(&id) else {
+        let Some(state) = self.links.get_mut(id) else {
             return;
         };
         state.peer = Some(peer);
@@ -233,7 +255,7 @@ impl<S: Store> Session<S> {
 
     /// Does not deal with the peer on this link again.
     fn ban(&mut self, id: LinkId) {
-        let peer = self.links.get(&id).and_then(SessionLink::peer);
+        let peer = self.links.get(id).and_then(SessionLink::peer);
         if let Some(peer) = peer
             && self.banned.len() < MAX_BANNED
         {
@@ -242,9 +264,10 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn forget_link(&mut self, id: LinkId, reason: Option<GoodbyeReason>) {
-        let Some(state) = self.links.remove(&id) else {
+        let Some(state) = self.links.remove(id) else {
             return;
         };
+        self.wake_link(id, None);
         self.tell_scheduler(Input::LinkClosed { link: id });
         self.tell_maps(MapsInput::PeerLeft(id));
         if state.peer.is_some() {
@@ -282,15 +305,17 @@ impl<S: Store> Session<S> {
     }
 
     fn maps_held(&mut self, link: LinkId, track: TrackIndex, ordinals: OrdinalRange) {
-        let wanted: Vec<_> = self
-            .wanted_maps
-            .iter()
-            .filter(|name| name.track == track && ordinals.contains(name.ordinal))
-            .filter(|name| self.store.map(**name).is_none())
-            .copied()
-            .collect();
-        for segment in wanted {
-            self.tell_maps(MapsInput::MapHeldBy { link, segment });
+        let wanted = self.wanted_maps.keys();
+        let from = (track, ordinals.start);
+        let mut place = wanted.partition_point(|name| (name.track, name.ordinal) < from);
+        while let Some(&segment) = self.wanted_maps.keys().get(place) {
+            if segment.track != track || !ordinals.contains(segment.ordinal) {
+                break;
+            }
+            if !self.store.has_map(segment) {
+                self.tell_maps(MapsInput::MapHeldBy { link, segment });
+            }
+            place += 1;
         }
     }
 
@@ -299,10 +324,10 @@ impl<S: Store> Session<S> {
         // says which one it is.
         let is_other = self.segment_id(segment).is_some_and(|own| own != full);
         let now = self.now;
-        let Some(state) = self.links.get_mut(&id) else {
+        let Some(state) = self.links.get_mut(id) else {
             return;
         };
-        if !is_other && self.store.map(segment).is_some() && state.may_have_map(segment, now) {
+        if !is_other && self.store.has_map(segment) && state.may_have_map(segment, now) {
             self.hand_on_map(id, segment);
         }
     }
@@ -327,7 +352,7 @@ impl<S: Store> Session<S> {
         let change = self
             .store
             .write(segment, offset, payload.0, Source::Peer(link));
-        self.apply(segment, &change);
+        self.apply(segment, change);
         len as u64
     }
 

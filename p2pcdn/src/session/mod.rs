@@ -2,17 +2,22 @@
 
 mod content;
 mod fetches;
+#[cfg(all(test, feature = "hls"))]
+mod heap;
 mod interface;
 mod links;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use p2pcdn_metrics::{Delivery, PlaybackInput, Snapshot};
 use p2pcdn_scheduler::{FetchId, Playback, PlaybackState, Policy, Scheduler, Switch};
-use p2pcdn_wire::{BitRate, GoodbyeReason, Instant, LinkId, PeerId, Say, Seed, SegmentRef};
+use p2pcdn_wire::{
+    BitRate, GoodbyeReason, Instant, LinkConfig, LinkId, PeerId, Say, Seed, SegmentRef,
+};
 
 pub use self::interface::{SessionConfig, SessionEvent, SessionInput, SessionOutput};
 use self::{
@@ -22,6 +27,7 @@ use self::{
 };
 use crate::{
     authorisation::{Answer, Authorisation, Standing, Subject},
+    dense::{Dense, DenseSet},
     http_response::Validator,
     maps::{MapSource, Maps, MapsInput, MapsOutput},
     store::{Source, Store},
@@ -33,8 +39,12 @@ const MAX_BANNED: usize = 256;
 /// How much later than the one before a player's report may be sent than told.
 const REPORT_JITTER: Duration = Duration::from_millis(100);
 
-/// Segments whose sources are remembered: two hours of 2 s segments.
+/// Segments whose sources are remembered, at most: two hours of 2 s segments, which only a store
+/// with room for hours holds.
 const MAX_SOURCES: usize = 3_600;
+
+/// Outputs that there is always room for: what most inputs make.
+const SPARE_OUTPUTS: usize = 4;
 
 /// One viewer of one presentation: decides what to fetch, talks to peers, verifies and counts.
 ///
@@ -61,18 +71,22 @@ pub struct Session<S> {
     /// The number of the next track.
     next_track: u16,
     playback: Playback,
-    links: BTreeMap<LinkId, SessionLink>,
+    links: Dense<LinkId, SessionLink>,
+    /// When each link wants to be woken, apart so that the soonest is found at a glance.
+    link_wakes: Dense<LinkId, Instant>,
+    /// What links are opened with: one for all as long as nothing changes.
+    link_config: Arc<LinkConfig>,
     banned: BTreeSet<PeerId>,
-    fetches: BTreeMap<FetchId, Attempt>,
-    validators: BTreeMap<SegmentRef, Validator>,
+    fetches: Dense<FetchId, Attempt>,
+    validators: Dense<SegmentRef, Validator>,
     /// Segments of which the origin does not serve ranges.
-    wholes: BTreeSet<SegmentRef>,
-    wanted_maps: BTreeSet<SegmentRef>,
+    wholes: DenseSet<SegmentRef>,
+    wanted_maps: DenseSet<SegmentRef>,
     /// Whether the segments whose block maps are wanted may have changed.
     are_maps_due: bool,
     early_maps: EarlyMaps,
     delivery: Delivery,
-    sources: BTreeMap<SegmentRef, SegmentSources>,
+    sources: Dense<SegmentRef, SegmentSources>,
     player: p2pcdn_metrics::Playback,
     /// When the player last reported.
     played_at: Instant,
@@ -111,16 +125,18 @@ impl<S: Store> Session<S> {
                 state: PlaybackState::Starting,
                 buffer_target: Duration::ZERO,
             },
-            links: BTreeMap::new(),
+            links: Dense::new(),
+            link_wakes: Dense::new(),
+            link_config: Arc::new(LinkConfig::new(config.scheduler.peer, config.swarm)),
             banned: BTreeSet::new(),
-            fetches: BTreeMap::new(),
-            validators: BTreeMap::new(),
-            wholes: BTreeSet::new(),
-            wanted_maps: BTreeSet::new(),
+            fetches: Dense::new(),
+            validators: Dense::new(),
+            wholes: DenseSet::new(),
+            wanted_maps: DenseSet::new(),
             are_maps_due: true,
             early_maps: EarlyMaps::default(),
             delivery: Delivery::default(),
-            sources: BTreeMap::new(),
+            sources: Dense::new(),
             player: p2pcdn_metrics::Playback::new(now),
             played_at: now,
             outputs: VecDeque::new(),
@@ -190,10 +206,7 @@ impl<S: Store> Session<S> {
         self.advance(now);
         self.scheduler.handle_timeout(self.now);
         self.maps.handle_timeout(self.now);
-        let links: Vec<_> = self.links.keys().copied().collect();
-        for link in links {
-            self.link_timeout(link);
-        }
+        self.wake_links();
         self.review_standing();
         self.renew_authorisation();
     }
@@ -207,7 +220,7 @@ impl<S: Store> Session<S> {
         }
         let output = self.outputs.pop_front();
         if output.is_none() {
-            self.outputs.shrink_to_fit();
+            self.outputs.shrink_to(SPARE_OUTPUTS);
         }
         output
     }
@@ -217,7 +230,7 @@ impl<S: Store> Session<S> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transfer = self.transfer.is_on();
-        let links = self.links.values().filter_map(SessionLink::poll_timeout);
+        let links = self.link_wakes.values().iter().copied();
         [
             self.scheduler.poll_timeout(),
             self.maps.poll_timeout(),
@@ -251,10 +264,11 @@ impl<S: Store> Session<S> {
         }
     }
 
-    /// Where the useful bytes of a segment came from so far; zeros when it is not remembered.
+    /// Where the useful bytes of a segment came from so far; zeros once nothing of it is held any
+    /// more.
     #[must_use]
     pub fn sources(&self, segment: SegmentRef) -> SegmentSources {
-        self.sources.get(&segment).copied().unwrap_or_default()
+        self.sources.get(segment).copied().unwrap_or_default()
     }
 
     /// The HTTP throughput of late; `None` until some was measured.
@@ -267,7 +281,7 @@ impl<S: Store> Session<S> {
     pub fn peers(&self) -> impl Iterator<Item = (LinkId, PeerId)> + '_ {
         self.links
             .iter()
-            .filter_map(|(link, state)| Some((*link, state.peer()?)))
+            .filter_map(|(link, state)| Some((link, state.peer()?)))
     }
 
     /// Whether a peer was caught sending wrong bytes or breaking the protocol, and is not dealt with
@@ -314,7 +328,7 @@ impl<S: Store> Session<S> {
                 reason,
             } => self.start_fetch(fetch, segment, range, reason),
             Output::CancelFetch { fetch } => {
-                if self.fetches.remove(&fetch).is_some() {
+                if self.fetches.remove(fetch).is_some() {
                     self.outputs.push_back(SessionOutput::CancelFetch { fetch });
                 }
             }
@@ -390,9 +404,10 @@ impl<S: Store> Session<S> {
 
     fn evict(&mut self, segment: SegmentRef) {
         self.store.remove(segment);
-        self.validators.remove(&segment);
-        self.wholes.remove(&segment);
-        if self.wanted_maps.remove(&segment) {
+        self.validators.remove(segment);
+        self.wholes.remove(segment);
+        self.sources.remove(segment);
+        if self.wanted_maps.remove(segment).is_some() {
             self.are_maps_due = true;
             self.tell_maps(MapsInput::SegmentGone(segment));
         }
@@ -466,7 +481,7 @@ impl<S: Store> Session<S> {
             self.outputs.push_back(SessionOutput::JoinSwarm);
             return;
         }
-        let links: Vec<_> = self.links.keys().copied().collect();
+        let links = self.links.keys().to_vec();
         for link in links {
             self.say(link, Say::Goodbye(GoodbyeReason::Policy));
         }
@@ -489,10 +504,12 @@ impl<S: Store> Session<S> {
     }
 
     fn count_source(&mut self, segment: SegmentRef, source: Source, len: u64) {
-        if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&segment) {
+        if self.sources.len() >= MAX_SOURCES && !self.sources.contains(segment) {
             self.sources.pop_first();
         }
-        let sources = self.sources.entry(segment).or_default();
+        let sources = self
+            .sources
+            .get_or_insert_with(segment, SegmentSources::default);
         match source {
             Source::Http => sources.http_len += len,
             Source::Peer(_) => sources.peer_len += len,
