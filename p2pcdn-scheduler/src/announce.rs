@@ -7,6 +7,7 @@ use p2pcdn_wire::{
 };
 
 use crate::{
+    io::Output,
     scheduler::Scheduler,
     segment::{Announced, Segment, Track},
 };
@@ -68,7 +69,7 @@ impl Scheduler {
                     track.role == Role::Watching && !track.has_map(name.ordinal)
                 })
             })
-            .map(|(link, _)| *link)
+            .map(|(link, _)| link)
             .collect();
         for link in lacking {
             self.say(link, say.clone());
@@ -86,31 +87,38 @@ impl Scheduler {
 
     /// Tells all neighbours in the track.
     pub(crate) fn tell_track(&mut self, track: TrackIndex, say: &Say) {
-        let links: Vec<_> = self
-            .neighbours
-            .iter()
-            .filter(|(_, neighbour)| neighbour.track(track).is_some())
-            .map(|(link, _)| *link)
-            .collect();
-        for link in links {
-            self.say(link, say.clone());
+        let outputs = &mut self.outputs;
+        for (link, neighbour) in self.neighbours.iter() {
+            if neighbour.track(track).is_some() {
+                outputs.push_back(Output::Peer(link, say.clone()));
+            }
         }
     }
 
     /// Tells the progress of segments whose news is due.
     pub(crate) fn plan_announcements(&mut self) {
-        let mut due = Vec::new();
-        let mut wake = Vec::new();
-        for segment in self.tracks.iter().flat_map(|track| &track.segments) {
-            match progress_due(segment, self.now) {
+        for at in 0..self.unannounced.len() {
+            let name = self.unannounced[at];
+            match self.progress_due(name) {
                 None => {}
-                Some(at) if at <= self.now => due.push(segment.name),
-                Some(at) => wake.push(at),
+                Some(due_at) if due_at <= self.now => self.tell_progress(name),
+                Some(due_at) => self.wake(due_at),
             }
         }
-        wake.into_iter().for_each(|at| self.wake(at));
-        for name in due {
-            self.tell_progress(name);
+        let mut unannounced = std::mem::take(&mut self.unannounced);
+        unannounced.retain(|name| self.progress_due(*name).is_some());
+        self.unannounced = unannounced;
+    }
+
+    /// When the next progress of a segment is to be told; `None` when there is none.
+    fn progress_due(&self, name: SegmentRef) -> Option<Instant> {
+        progress_due(self.track(name.track)?.get(name)?, self.now)
+    }
+
+    /// Remembers that a segment has progress to tell.
+    pub(crate) fn note_progress(&mut self, name: SegmentRef) {
+        if self.progress_due(name).is_some() {
+            self.insert_in_order(name, |own| &mut own.unannounced);
         }
     }
 
@@ -120,7 +128,7 @@ impl Scheduler {
         let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) else {
             return;
         };
-        segment.announced = Announced {
+        segment.work_mut().announced = Announced {
             count: segment.verified.len(),
             at: Some(now),
         };
@@ -142,7 +150,7 @@ impl Scheduler {
                     .track(name.track)
                     .is_some_and(|t| t.role == Role::Watching && !t.holds_all(name.ordinal))
             })
-            .map(|(link, neighbour)| (neighbour.voter.affinity(self.voter, name), *link))
+            .map(|(link, neighbour)| (neighbour.voter.affinity(self.voter, name), link))
             .collect();
         wanting.sort_unstable();
         wanting.truncate(PROGRESS_DEGREE);
@@ -211,8 +219,8 @@ fn progress_due(segment: &Segment, now: Instant) -> Option<Instant> {
     let news = segment
         .verified
         .len()
-        .saturating_sub(segment.announced.count);
-    match segment.announced.at {
+        .saturating_sub(segment.work().announced.count);
+    match segment.work().announced.at {
         _ if news == 0 => None,
         None => Some(now),
         Some(at) if news >= PROGRESS_BLOCKS => Some(at + PROGRESS_INTERVAL),

@@ -60,11 +60,16 @@ impl PlaybackClock {
         self.passes_at(start.saturating_sub(self.playback.buffer_target))
     }
 
-    /// When the playhead will be past `at`; `None` while it stands.
-    pub(crate) fn passes_at(&self, at: MediaTime) -> Option<Instant> {
+    /// When the playhead will be at `at`; `None` while it stands.
+    pub(crate) fn reaches_at(&self, at: MediaTime) -> Option<Instant> {
         let wait = at.saturating_duration_since(self.playback.position);
         let is_moving = self.playback.state == PlaybackState::Playing;
-        is_moving.then(|| self.reported_at + wait + Duration::from_nanos(1))
+        is_moving.then(|| self.reported_at + wait)
+    }
+
+    /// When the playhead will be past `at`; `None` while it stands.
+    pub(crate) fn passes_at(&self, at: MediaTime) -> Option<Instant> {
+        Some(self.reaches_at(at)? + Duration::from_nanos(1))
     }
 }
 

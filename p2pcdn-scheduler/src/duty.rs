@@ -82,8 +82,9 @@ impl Scheduler {
         };
         self.wake(promise.renew_at);
         if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
-            segment.promise = Some(promise);
+            segment.work_mut().promise = Some(promise);
         }
+        self.insert_in_order(name, |own| &mut own.promised);
         let intent = Say::Intent {
             segment: name,
             expires_after: lifetime,
@@ -94,21 +95,32 @@ impl Scheduler {
     /// Renews the intents of which neighbours see nothing yet. Blocks renew an intent by
     /// themselves, but they cannot be announced before the block map is there.
     pub(crate) fn plan_promises(&mut self) {
+        if self.promised.is_empty() {
+            return;
+        }
+        let now = self.now;
         let mut due = Vec::new();
         let mut wake = None;
-        for segment in self.tracks.iter_mut().flat_map(|track| &mut track.segments) {
-            let Some(promise) = segment.promise else {
+        for name in std::mem::take(&mut self.promised) {
+            let segment = self.track_mut(name.track).and_then(|t| t.get_mut(name));
+            let Some((promise, segment)) =
+                segment.and_then(|segment| Some((segment.work().promise?, segment)))
+            else {
                 continue;
             };
             let is_kept = segment.has_map && !segment.verified.is_empty();
-            if is_kept || segment.duty != Duty::Ours || promise.until <= self.now {
-                segment.promise = None;
-            } else if promise.renew_at > self.now {
+            if is_kept || segment.duty != Duty::Ours || promise.until <= now {
+                segment.work_mut().promise = None;
+                segment.tidy();
+                continue;
+            }
+            if promise.renew_at > now {
                 wake = earliest(wake, Some(promise.renew_at));
-            } else if !segment.private.is_empty() {
+            } else if !segment.work().private.is_empty() {
                 // An attempt of which nothing came renews nothing.
                 due.push((segment.name, promise));
             }
+            self.promised.push(name);
         }
         wake.into_iter().for_each(|at| self.wake(at));
         for (name, promise) in due {
@@ -171,7 +183,7 @@ impl Scheduler {
 
     /// An intent must outlive the time to first byte, but not a third of the slack.
     fn intent_lifetime(&self, slack: Duration) -> Duration {
-        let lifetime = self.ttfb.p99().min(slack / 3) + self.generation();
+        let lifetime = self.ttfb.p99.min(slack / 3) + self.generation();
         lifetime.min(MAX_DURATION)
     }
 }

@@ -37,13 +37,14 @@ impl Scheduler {
         quarantined: &BlockSet,
     ) {
         let was_verified = self.may_serve_all(name);
+        let segment = self.track(name.track).and_then(|track| track.get(name));
+        if segment.is_some_and(|segment| !segment.has_map) {
+            // What waits for the block map leaves less room for more of it.
+            self.agenda.sources.spoil();
+        }
         self.change_segment(name, |segment| {
-            segment.quarantined.union_with(quarantined);
             segment.verified.union_with(verified);
-            segment.private.union_with(private);
-            segment.private.subtract(&segment.verified);
-            let held = segment.held();
-            segment.quarantined.subtract(&held);
+            segment.hold_unverified(private, quarantined);
         });
         if !was_verified && self.may_serve_all(name) {
             self.tell_complete(name);
@@ -73,7 +74,7 @@ impl Scheduler {
             segment.has_map = false;
             // The block map's may not be that of what HTTP delivers.
             segment.len = segment_len;
-            segment.private = private;
+            segment.work_mut().private = private;
             let is_complete = segment.missing().is_some_and(|missing| missing.is_empty());
             segment.completed = was_completed && is_complete;
         });
@@ -134,6 +135,7 @@ impl Scheduler {
             change(segment);
             completes = segment.completes();
         });
+        self.note_progress(name);
         if completes {
             self.event(Event::SegmentCompleted { segment: name });
         }

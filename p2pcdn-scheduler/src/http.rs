@@ -10,7 +10,7 @@ use p2pcdn_wire::{
 
 use crate::{
     io::{Event, FetchFailure, FetchId, Growth, Output, PlaybackState},
-    scheduler::Scheduler,
+    scheduler::{Scheduler, earliest},
     segment::{Duty, Retry, Segment},
 };
 
@@ -66,13 +66,25 @@ pub(crate) struct Candidate {
     is_next: bool,
 }
 
+/// Where a walk over the candidates of one track is.
+struct HttpQueue {
+    /// The track's place among the tracks.
+    place: usize,
+    /// The place of the next segment to look at.
+    next: usize,
+    ahead: u64,
+    is_next: bool,
+}
+
 impl Scheduler {
     pub(crate) fn plan_http(&mut self) {
         self.stop_needless_fetches();
+        self.pessimistic = self.throughput.pessimistic(self.now);
         self.settle();
         self.wake_for_the_next_segment();
-        for track in self.watched_tracks() {
-            for candidate in self.http_candidates(track) {
+        for place in 0..self.tracks.len() {
+            let mut queue = self.http_queue(place);
+            while let Some(candidate) = self.next_candidate(&mut queue) {
                 if self.fetches.len() >= MAX_FETCHES {
                     return;
                 }
@@ -88,15 +100,15 @@ impl Scheduler {
             self.wake(at);
         }
         let horizon = self.clock.horizon(self.now);
-        for index in self.watched_tracks() {
-            let next = self
-                .track(index)
-                .and_then(|track| track.first_from(horizon));
-            let comes_at = next.and_then(|start| self.clock.horizon_passes_at(start));
-            if let Some(at) = comes_at {
-                self.wake(at);
-            }
+        let mut next = None;
+        for track in self.tracks.iter().filter(|track| track.is_watched()) {
+            let comes = track.first_from(horizon);
+            next = earliest(
+                next,
+                comes.and_then(|start| self.clock.horizon_passes_at(start)),
+            );
         }
+        next.into_iter().for_each(|at| self.wake(at));
     }
 
     /// Ends attempts whose remaining bytes have come from peers or are of no more use.
@@ -130,7 +142,7 @@ impl Scheduler {
         };
         let left = fetch.covers(len);
         // An attempt that has all its bytes ends by itself.
-        left.is_empty() || !segment.held().contains_all(&left)
+        left.is_empty() || !segment.holds_all(&left)
     }
 
     /// Whether an attempt still brings what it was started for.
@@ -138,31 +150,49 @@ impl Scheduler {
         self.now < self.falls_silent_at(fetch)
     }
 
-    fn falls_silent_at(&self, fetch: &Fetch) -> Instant {
-        fetch.heard_at + SILENCE.max(self.ttfb.p99())
+    pub(crate) fn falls_silent_at(&self, fetch: &Fetch) -> Instant {
+        fetch.heard_at + SILENCE.max(self.ttfb.p99)
     }
 
-    fn http_candidates(&self, index: TrackIndex) -> Vec<Candidate> {
-        let Some(track) = self.track(index) else {
-            return Vec::new();
-        };
+    /// The beginning of the queue of a track's candidates; nothing of a track that is not watched
+    /// comes from it.
+    fn http_queue(&self, place: usize) -> HttpQueue {
+        let watched = self.tracks.get(place).filter(|track| track.is_watched());
         let position = self.clock.position(self.now);
-        let mut ahead = 0;
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for segment in track.wanted(position, self.clock.horizon(self.now)) {
-            if segment.completed {
-                continue;
-            }
-            candidates.push(Candidate {
-                name: segment.name,
-                slack: self.clock.time_until(segment.start, self.now),
-                ahead,
-                is_next: candidates.is_empty(),
-            });
-            let held = segment.held_len();
-            ahead = ahead.saturating_add(track.expected_len(segment).saturating_sub(held));
+        HttpQueue {
+            place,
+            next: watched.map_or(usize::MAX, |track| track.first_needed(position)),
+            ahead: 0,
+            is_next: true,
         }
-        candidates
+    }
+
+    /// The next of the wanted segments of a track that is not complete.
+    fn next_candidate(&self, queue: &mut HttpQueue) -> Option<Candidate> {
+        let track = self.tracks.get(queue.place)?;
+        let horizon = self.clock.horizon(self.now);
+        let segment = loop {
+            let segment = track.segments.get(queue.next)?;
+            if segment.start >= horizon {
+                return None;
+            }
+            queue.next += 1;
+            if !segment.completed {
+                break segment;
+            }
+        };
+        let candidate = Candidate {
+            name: segment.name,
+            slack: self.clock.time_until(segment.start, self.now),
+            ahead: queue.ahead,
+            is_next: queue.is_next,
+        };
+        let missing = track
+            .expected_len(segment)
+            .saturating_sub(segment.held_len());
+        queue.ahead = queue.ahead.saturating_add(missing);
+        queue.is_next = false;
+        Some(candidate)
     }
 
     fn consider_http(&mut self, candidate: Candidate) {
@@ -170,8 +200,8 @@ impl Scheduler {
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
             return;
         };
-        if segment.retry.not_before > self.now {
-            let at = segment.retry.not_before;
+        if segment.work().retry.not_before > self.now {
+            let at = segment.work().retry.not_before;
             self.wake(at);
             return;
         }
@@ -211,12 +241,12 @@ impl Scheduler {
 
     /// Notes when the buffer first reaches its safe level after a start.
     fn settle(&mut self) {
-        let is_safe = |track: TrackIndex| {
-            let next = self.http_candidates(track).into_iter().next();
+        let is_safe = |place: usize| {
+            let next = self.next_candidate(&mut self.http_queue(place));
             next.is_none_or(|next| next.slack >= self.safe_level(next))
         };
         if !self.has_settled && !self.clock.is_waiting() {
-            self.has_settled = self.watched_tracks().into_iter().all(is_safe);
+            self.has_settled = (0..self.tracks.len()).all(is_safe);
         }
     }
 
@@ -264,8 +294,9 @@ impl Scheduler {
 
     /// How long HTTP takes for this many bytes on a bad day.
     pub(crate) fn http_time(&self, bytes: u64) -> Duration {
-        let rate = self.throughput.pessimistic(self.now);
-        self.ttfb.p95().saturating_add(rate.time_for(bytes))
+        self.ttfb
+            .p95
+            .saturating_add(self.pessimistic.time_for(bytes))
     }
 
     /// The last moment at which HTTP can start on `bytes` of a segment and still be in time.
@@ -368,7 +399,7 @@ impl Scheduler {
         for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
             missing.subtract(&fetch.covers(len));
         }
-        let expected = u64::from(segment.requested.len()) * BLOCK_LEN;
+        let expected = u64::from(segment.work().requested.len()) * BLOCK_LEN;
         let hedge_at = self.rescue_at(
             Candidate {
                 ahead: 0,
@@ -377,7 +408,7 @@ impl Scheduler {
             expected,
         );
         if hedge_at > self.now {
-            missing.subtract(&segment.requested);
+            missing.subtract(&segment.work().requested);
             self.wake_if_playing(hedge_at);
         }
         let mut runs: Vec<_> = missing.ranges().collect();
@@ -398,6 +429,7 @@ impl Scheduler {
     ) {
         let id = FetchId(self.next_fetch);
         self.next_fetch += 1;
+        self.agenda.sources.spoil();
         self.fetches.push(Fetch {
             id,
             segment,
@@ -429,12 +461,13 @@ impl Scheduler {
             // To ask again at once would be to ask for ever.
             Ok(()) if brought_nothing => FetchFailure::Unusable,
             Ok(()) => {
-                segment.retry = Retry::default();
+                segment.work_mut().retry = Retry::default();
+                segment.tidy();
                 return;
             }
             Err(failure) => failure,
         };
-        segment.retry.failed(failure, now);
+        segment.work_mut().retry.failed(failure, now);
         self.withdraw_intent(name);
         self.set_duty(name, Duty::Unknown);
         self.event(Event::SegmentFailed {
@@ -447,6 +480,7 @@ impl Scheduler {
     fn take_fetch(&mut self, id: FetchId) -> Option<Fetch> {
         let at = self.fetches.iter().position(|fetch| fetch.id == id)?;
         let fetch = self.fetches.swap_remove(at);
+        self.agenda.sources.spoil();
         if let Some(answered_at) = fetch.answered_at {
             let bytes = fetch.cursor - fetch.range.start;
             let took = self.now.saturating_duration_since(answered_at);

@@ -100,6 +100,7 @@
 //! None: everything is always there and builds for `wasm32-unknown-unknown`.
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod announce;
 mod clock;
 mod config;
@@ -110,6 +111,7 @@ mod http;
 mod io;
 mod memory;
 mod neighbour;
+mod neighbours;
 mod peers;
 mod range_set;
 mod scheduler;

@@ -7,7 +7,7 @@ use p2pcdn_wire::{
     RequestId, Role, Said, SegmentRef, TrackIndex, UploadClass,
 };
 
-use crate::{election::Voter, range_set::RangeSet, upload::Upload};
+use crate::{election::Voter, range_set::RangeSet, scheduler::earliest, upload::Upload};
 
 /// Round-trip time assumed until the link measured one: a domestic one.
 const RTT_PRIOR: Duration = Duration::from_millis(50);
@@ -55,6 +55,8 @@ pub(crate) struct Neighbour {
     pub(crate) credit: u64,
     recent_len: u64,
     recent_time: Duration,
+    /// What the two come to.
+    rate: BitRate,
     last_block_at: Instant,
     next_request: u32,
 }
@@ -145,7 +147,7 @@ impl Standing {
 
 impl Neighbour {
     pub(crate) fn new(peer: PeerId, now: Instant) -> Self {
-        Self {
+        let mut new = Self {
             peer,
             voter: Voter::new(peer),
             class: UploadClass::default(),
@@ -158,9 +160,12 @@ impl Neighbour {
             credit: 0,
             recent_len: 2 * BLOCK_LEN,
             recent_time: RATE_PRIOR.time_for(2 * BLOCK_LEN),
+            rate: MIN_RATE,
             last_block_at: now,
             next_request: 0,
-        }
+        };
+        new.rate = new.measured_rate();
+        new
     }
 
     pub(crate) fn track(&self, index: TrackIndex) -> Option<&NeighbourTrack> {
@@ -179,6 +184,8 @@ impl Neighbour {
         }
         let has_room = self.tracks.len() < MAX_TRACKS;
         if has_room {
+            // Most neighbours are in one track.
+            self.tracks.reserve_exact(1);
             self.tracks.push(NeighbourTrack {
                 index,
                 role,
@@ -264,7 +271,9 @@ impl Neighbour {
 
     /// Drops intents that expired, and counts those of which nothing came against those of which
     /// something did.
-    pub(crate) fn expire_intents(&mut self, now: Instant) {
+    /// Returns when the next one expires.
+    pub(crate) fn expire_intents(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
         let lapsed = &mut self.standing.lapsed_intents;
         for track in &mut self.tracks {
             let (complete, partial) = (&track.complete, &track.partial);
@@ -276,10 +285,16 @@ impl Neighbour {
                     *lapsed = lapsed.saturating_sub(1);
                 } else if is_over {
                     *lapsed = lapsed.saturating_add(1);
+                } else {
+                    next = earliest(next, Some(intent.expires_at));
                 }
                 !is_over
             });
+            if track.intents.is_empty() {
+                track.intents = Vec::new();
+            }
         }
+        next
     }
 
     /// Blocks that it requested and that wait to be served.
@@ -306,6 +321,10 @@ impl Neighbour {
 
     /// The rate at which it delivers, of late.
     pub(crate) fn rate(&self) -> BitRate {
+        self.rate
+    }
+
+    fn measured_rate(&self) -> BitRate {
         // Blocks that arrive together share one instant: count no more than 1 Gb/s.
         let least = BitRate::from_bps(1_000_000_000).time_for(self.recent_len);
         BitRate::from_transfer(self.recent_len, self.recent_time.max(least)).max(MIN_RATE)
@@ -324,6 +343,7 @@ impl Neighbour {
         let request = RequestId(self.next_request);
         self.next_request = self.next_request.wrapping_add(1);
         let lapses_at = now + self.patience();
+        self.outstanding.reserve_exact(1);
         self.outstanding.push(Outstanding {
             request,
             segment,
@@ -356,6 +376,9 @@ impl Neighbour {
         if self.outstanding[at].blocks.is_empty() {
             self.outstanding.remove(at);
         }
+        if self.outstanding.is_empty() {
+            self.outstanding = Vec::new();
+        }
         self.standing.kept_a_promise();
         self.measure(len, now);
         // Requests queue up behind each other: one block is progress for all of them.
@@ -370,7 +393,11 @@ impl Neighbour {
             .outstanding
             .iter()
             .position(|out| out.request == request)?;
-        Some(self.outstanding.remove(at))
+        let taken = self.outstanding.remove(at);
+        if self.outstanding.is_empty() {
+            self.outstanding = Vec::new();
+        }
+        Some(taken)
     }
 
     /// It rejected a request: pauses a little, so that a peer without room is not asked at once
@@ -381,6 +408,9 @@ impl Neighbour {
 
     /// Removes and returns the requests whose time is over.
     pub(crate) fn take_lapsed(&mut self, now: Instant) -> Vec<Outstanding> {
+        if self.outstanding.iter().all(|out| out.lapses_at > now) {
+            return Vec::new();
+        }
         let (lapsed, waiting) = std::mem::take(&mut self.outstanding)
             .into_iter()
             .partition(|out| out.lapses_at <= now);
@@ -405,6 +435,7 @@ impl Neighbour {
         self.last_block_at = now;
         self.recent_len = self.recent_len / 8 * 7 + u64::from(len);
         self.recent_time = self.recent_time / 8 * 7 + gap;
+        self.rate = self.measured_rate();
     }
 }
 
@@ -413,6 +444,9 @@ impl NeighbourTrack {
         self.complete.insert(ordinals);
         self.complete.keep_last(MAX_RUNS);
         self.partial.retain(|part| !ordinals.contains(part.ordinal));
+        if self.partial.is_empty() {
+            self.partial = Vec::new();
+        }
     }
 
     pub(crate) fn has_maps(&mut self, ordinals: OrdinalRange) {
@@ -430,6 +464,7 @@ impl NeighbourTrack {
                 if self.partial.len() == MAX_PARTIAL {
                     self.partial.remove(0);
                 }
+                self.partial.reserve_exact(1);
                 self.partial.push(Partial {
                     ordinal,
                     segment_len,
@@ -453,6 +488,7 @@ impl NeighbourTrack {
         if self.intents.len() == MAX_INTENTS {
             self.intents.remove(0);
         }
+        self.intents.reserve_exact(1);
         self.intents.push(Intent {
             ordinal,
             expires_at,
@@ -461,6 +497,9 @@ impl NeighbourTrack {
 
     pub(crate) fn withdraws(&mut self, ordinal: u64) {
         self.intents.retain(|intent| intent.ordinal != ordinal);
+        if self.intents.is_empty() {
+            self.intents = Vec::new();
+        }
     }
 
     pub(crate) fn holds_all(&self, ordinal: u64) -> bool {

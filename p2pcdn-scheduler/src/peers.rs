@@ -3,10 +3,14 @@
 use std::{cmp::Reverse, time::Duration};
 
 use p2pcdn_wire::{
-    BlockRange, BlockSet, LinkId, MAX_DURATION, Say, SegmentRef, TrackIndex, block_count,
+    BlockRange, BlockSet, LinkId, MAX_DURATION, MediaTime, Say, SegmentRef, block_count,
 };
 
-use crate::{http::Fetch, scheduler::Scheduler, segment::Segment};
+use crate::{
+    http::Fetch,
+    scheduler::{Scheduler, earliest},
+    segment::Segment,
+};
 
 /// Blocks in one request: enough to make the request's own bytes vanish (0.1 %), few enough that
 /// neighbouring requests go to different peers.
@@ -30,6 +34,14 @@ enum Priority {
     InOrder { slack: Duration, ordinal: u64 },
 }
 
+/// A segment that neighbours may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    priority: Priority,
+    name: SegmentRef,
+    slack: Duration,
+}
+
 /// One neighbour's view of the blocks that we want of a segment.
 struct Source {
     link: LinkId,
@@ -42,14 +54,58 @@ struct Source {
 
 impl Scheduler {
     pub(crate) fn plan_peers(&mut self) {
-        self.drop_lapsed_requests();
-        self.cancel_needless_requests();
-        if self.policy.peer_transfer.is_on() {
-            for (_, name, slack) in self.wanted_by_priority() {
-                self.request_blocks(name, slack);
+        self.make(
+            |agenda| &mut agenda.requests,
+            |own| {
+                own.drop_lapsed_requests();
+                own.cancel_needless_requests();
+            },
+        );
+        if self.agenda.patience.is_now(self.now) {
+            // A neighbour that was left alone may be asked again.
+            self.agenda.sources.spoil();
+        }
+        self.make(|agenda| &mut agenda.sources, Self::request_all);
+        self.make(|agenda| &mut agenda.patience, Self::wake_for_promises);
+    }
+
+    fn request_all(&mut self) {
+        if !self.policy.peer_transfer.is_on() {
+            return;
+        }
+        let mut wanted = std::mem::take(&mut self.scratch);
+        self.wanted_by_priority(&mut wanted);
+        for wanted in &wanted {
+            self.request_blocks(wanted.name, wanted.slack);
+        }
+        wanted.clear();
+        self.scratch = wanted;
+        self.look_again_for_sources();
+    }
+
+    /// Time alone makes blocks worth requesting when a segment comes within the buffer target or
+    /// becomes urgent, or an attempt falls silent.
+    fn look_again_for_sources(&mut self) {
+        let silences = self.fetches.iter().map(|fetch| self.falls_silent_at(fetch));
+        let silence = silences.filter(|at| *at > self.now).min();
+        silence.into_iter().for_each(|at| self.look_again(at));
+        let position = self.clock.position(self.now);
+        let horizon = self.clock.horizon(self.now);
+        let mut next = None;
+        for track in self.tracks.iter().filter(|track| track.is_watched()) {
+            let comes = track.first_from(horizon);
+            next = earliest(
+                next,
+                comes.and_then(|start| self.clock.horizon_passes_at(start)),
+            );
+            for segment in track.wanted(position, horizon) {
+                let urgent = segment.start.saturating_sub(URGENT);
+                if urgent >= position {
+                    next = earliest(next, self.clock.passes_at(urgent));
+                }
             }
         }
-        self.wake_for_promises();
+        next.into_iter().for_each(|at| self.look_again(at));
     }
 
     /// Asks to be woken when the next request lapses or a neighbour may be asked again.
@@ -69,12 +125,16 @@ impl Scheduler {
     fn drop_lapsed_requests(&mut self) {
         let now = self.now;
         let mut lapsed = Vec::new();
-        for (link, neighbour) in &mut self.neighbours {
+        for (link, neighbour) in self.neighbours.iter_mut() {
             let late = neighbour.take_lapsed(now);
             if !late.is_empty() {
                 neighbour.standing.broke_a_promise(now);
-                lapsed.extend(late.into_iter().map(|out| (*link, out)));
+                lapsed.extend(late.into_iter().map(|out| (link, out)));
             }
+        }
+        if !lapsed.is_empty() {
+            self.agenda.sources.spoil();
+            self.agenda.patience.spoil();
         }
         for (link, out) in lapsed {
             self.release(out.segment, &out.blocks);
@@ -86,21 +146,36 @@ impl Scheduler {
     /// Cancels requests for blocks that came from elsewhere or are no longer wanted.
     fn cancel_needless_requests(&mut self) {
         let mut needless = Vec::new();
-        for (link, neighbour) in &self.neighbours {
+        let mut next_end: Option<MediaTime> = None;
+        let mut next_lapse = None;
+        for (link, neighbour) in self.neighbours.iter() {
             for out in &neighbour.outstanding {
                 let needed = self.policy.peer_transfer.is_on()
                     && self.wanted_segment(out.segment).is_some_and(|segment| {
-                        segment.is_shared() && !segment.held().contains_all(&out.blocks)
+                        segment.is_shared() && !segment.holds_all(&out.blocks)
                     });
                 if !needed {
-                    needless.push((*link, out.request));
+                    needless.push((link, out.request));
                 }
+                next_lapse = earliest(next_lapse, Some(out.lapses_at));
+                let segment = self.track(out.segment.track);
+                let end = segment.and_then(|track| Some(track.get(out.segment)?.end()));
+                next_end = next_end.into_iter().chain(end).min();
             }
+        }
+        // The playhead that reaches the end of a segment makes requests for it needless.
+        let over = next_end.and_then(|end| self.clock.reaches_at(end));
+        for at in next_lapse.into_iter().chain(over) {
+            self.look_again(at);
+        }
+        if !needless.is_empty() {
+            self.agenda.sources.spoil();
+            self.agenda.patience.spoil();
         }
         for (link, request) in needless {
             let taken = self
                 .neighbours
-                .get_mut(&link)
+                .get_mut(link)
                 .and_then(|neighbour| neighbour.take_outstanding(request));
             if let Some(out) = taken {
                 self.release(out.segment, &out.blocks);
@@ -111,19 +186,18 @@ impl Scheduler {
 
     /// Blocks are no longer on their way.
     pub(crate) fn release(&mut self, name: SegmentRef, blocks: &BlockSet) {
-        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
-            segment.requested.subtract(blocks);
+        if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name))
+            && !segment.work().requested.is_empty()
+        {
+            segment.work_mut().requested.subtract(blocks);
+            segment.tidy();
         }
     }
 
-    fn wanted_by_priority(&self) -> Vec<(Priority, SegmentRef, Duration)> {
+    fn wanted_by_priority(&self, wanted: &mut Vec<Wanted>) {
         let position = self.clock.position(self.now);
         let horizon = self.clock.horizon(self.now);
-        let mut wanted = Vec::new();
-        for index in self.watched_tracks() {
-            let Some(track) = self.track(index) else {
-                continue;
-            };
+        for track in self.tracks.iter().filter(|track| track.is_watched()) {
             for segment in track.wanted(position, horizon) {
                 if segment.completed || !segment.is_shared() {
                     continue;
@@ -139,11 +213,14 @@ impl Scheduler {
                 } else {
                     Priority::InOrder { slack, ordinal }
                 };
-                wanted.push((priority, segment.name, slack));
+                wanted.push(Wanted {
+                    priority,
+                    name: segment.name,
+                    slack,
+                });
             }
         }
         wanted.sort_unstable();
-        wanted
     }
 
     fn request_blocks(&mut self, name: SegmentRef, slack: Duration) {
@@ -182,12 +259,14 @@ impl Scheduler {
             }
             let now = self.now;
             if let Some(segment) = self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
-                segment.requested.union_with(&blocks);
+                segment.work_mut().requested.union_with(&blocks);
             }
-            let Some(neighbour) = self.neighbours.get_mut(&link) else {
+            let Some(neighbour) = self.neighbours.get_mut(link) else {
                 return;
             };
             let request = neighbour.request(name, blocks, now);
+            self.agenda.requests.spoil();
+            self.agenda.patience.spoil();
             let delivery_time = neighbour.delivery_time();
             if let Some(source) = sources.iter_mut().find(|source| source.link == link) {
                 source.delivery_time = delivery_time;
@@ -221,9 +300,9 @@ impl Scheduler {
         let mut wanted = BlockSet::from_range(BlockRange::new(0, block_count(len)));
         for there in [
             &segment.verified,
-            &segment.private,
-            &segment.quarantined,
-            &segment.requested,
+            &segment.work().private,
+            &segment.work().quarantined,
+            &segment.work().requested,
         ] {
             wanted.subtract(there);
         }
@@ -238,7 +317,7 @@ impl Scheduler {
             wanted.subtract(&covered);
         }
         if !segment.has_map {
-            let under_way = segment.quarantined.len() + segment.requested.len();
+            let under_way = segment.work().quarantined.len() + segment.work().requested.len();
             let room = MAX_UNMAPPED.saturating_sub(under_way);
             wanted = wanted.iter().take(room as usize).collect();
         }
@@ -257,18 +336,21 @@ impl Scheduler {
 
     fn sources(&self, name: SegmentRef, wanted: &BlockSet) -> Vec<Source> {
         let mut sources = Vec::new();
-        for (link, neighbour) in &self.neighbours {
-            let window = neighbour.window();
-            if window == 0 || !neighbour.standing.is_good(self.now) {
-                continue;
-            }
+        for (link, neighbour) in self.neighbours.iter() {
             let Some(track) = neighbour.track(name.track) else {
                 continue;
             };
+            if !track.holds_any(name.ordinal) || !neighbour.standing.is_good(self.now) {
+                continue;
+            }
+            let window = neighbour.window();
+            if window == 0 {
+                continue;
+            }
             let blocks = track.holds_of(name.ordinal, wanted);
             if !blocks.is_empty() {
                 sources.push(Source {
-                    link: *link,
+                    link,
                     blocks,
                     window: u32::try_from(window).unwrap_or(u32::MAX),
                     delivery_time: neighbour.delivery_time(),
@@ -307,15 +389,6 @@ impl Scheduler {
             .filter(|block| rarity.holders(*block) == least)
             .collect();
         ties.get(self.random.below(ties.len())).copied()
-    }
-
-    /// The tracks that the viewer plays.
-    pub(crate) fn watched_tracks(&self) -> Vec<TrackIndex> {
-        self.tracks
-            .iter()
-            .filter(|track| track.role == p2pcdn_wire::Role::Watching)
-            .map(|track| track.index)
-            .collect()
     }
 }
 

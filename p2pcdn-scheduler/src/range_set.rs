@@ -16,6 +16,10 @@ impl RangeSet {
         let merged = self.0[from..to].iter().fold(range, |merged, own| {
             OrdinalRange::new(merged.start.min(own.start), merged.end.max(own.end))
         });
+        if from == to {
+            // One run is what most sets have, and all they need room for.
+            self.0.reserve_exact(1);
+        }
         self.0.splice(from..to, [merged]);
     }
 

@@ -1,20 +1,20 @@
 //! The machine itself: its state, its inputs and the order of its plans.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use p2pcdn_metrics::{Quantiles, Throughput, ThroughputConfig};
-use p2pcdn_wire::{Instant, LinkId, MediaTime, Pcg, Say, SegmentRef, TrackIndex};
+use p2pcdn_wire::{BitRate, Instant, LinkId, MediaTime, Pcg, Say, SegmentRef, TrackIndex};
 
 use crate::{
+    agenda::{Agenda, Due},
     clock::PlaybackClock,
     config::{Config, Policy},
     election::Voter,
     http::Fetch,
     io::{Event, Growth, Input, Listed, Output, Playback, PlaybackState},
     neighbour::Neighbour,
+    neighbours::Neighbours,
+    peers::Wanted,
     segment::{Segment, Track},
     upload::Allowance,
 };
@@ -26,7 +26,7 @@ use crate::{
 /// [`poll_timeout`](Self::poll_timeout) or the next input. Decisions are made once per drain, over
 /// all inputs since the last. Time never goes back; inputs about what is over are ignored; the same
 /// config, seed and inputs give the same outputs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) policy: Policy,
@@ -35,19 +35,59 @@ pub struct Scheduler {
     pub(crate) voter: Voter,
     pub(crate) clock: PlaybackClock,
     pub(crate) tracks: Vec<Track>,
-    pub(crate) neighbours: BTreeMap<LinkId, Neighbour>,
+    pub(crate) neighbours: Neighbours,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) next_fetch: u64,
     pub(crate) throughput: Throughput,
-    pub(crate) ttfb: Quantiles,
+    /// What HTTP will hardly fall below, as of this decision.
+    pub(crate) pessimistic: BitRate,
+    pub(crate) ttfb: Ttfb,
     pub(crate) viewers: Option<u32>,
     pub(crate) expects_peers_until: Instant,
     /// Whether the buffer reached its safe level since playback last started.
     pub(crate) has_settled: bool,
     pub(crate) allowance: Allowance,
     pub(crate) outputs: VecDeque<Output>,
+    pub(crate) agenda: Agenda,
+    /// An intent of a neighbour expires then, at the earliest.
+    pub(crate) intents_expire_at: Instant,
+    /// Segments whose progress is not told yet.
+    pub(crate) unannounced: Vec<SegmentRef>,
+    /// Segments of which neighbours were told that we fetch them, before they could see it.
+    pub(crate) promised: Vec<SegmentRef>,
+    /// Bytes that may be added to segments held in part before something has to go.
+    pub(crate) memory_room: u64,
+    /// Empty between decisions, kept for its memory.
+    pub(crate) scratch: Vec<Wanted>,
     wake_at: Option<Instant>,
+    again_at: Option<Instant>,
     is_dirty: bool,
+}
+
+/// Quantiles of the time from a request to the first byte, computed when one was measured rather
+/// than at each decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Ttfb {
+    all: Quantiles,
+    pub(crate) p95: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Ttfb {
+    fn new(prior: Duration) -> Self {
+        let all = Quantiles::new(prior);
+        Self {
+            p95: all.p95(),
+            p99: all.p99(),
+            all,
+        }
+    }
+
+    fn record(&mut self, ttfb: Duration) {
+        self.all.record(ttfb);
+        self.p95 = self.all.p95();
+        self.p99 = self.all.p99();
+    }
 }
 
 impl Scheduler {
@@ -69,20 +109,28 @@ impl Scheduler {
             voter: Voter::new(config.peer),
             clock: PlaybackClock::new(playback, now),
             tracks: Vec::new(),
-            neighbours: BTreeMap::new(),
+            neighbours: Neighbours::default(),
             fetches: Vec::new(),
             next_fetch: 0,
             throughput: Throughput::new(ThroughputConfig {
                 prior: config.throughput_prior,
                 ..ThroughputConfig::default()
             }),
-            ttfb: Quantiles::new(config.ttfb_prior),
+            pessimistic: config.throughput_prior,
+            ttfb: Ttfb::new(config.ttfb_prior),
             viewers: None,
             expects_peers_until: now,
             has_settled: false,
             allowance: Allowance::new(now),
             outputs: VecDeque::new(),
+            agenda: Agenda::new(),
+            intents_expire_at: end_of_time(),
+            unannounced: Vec::new(),
+            promised: Vec::new(),
+            memory_room: 0,
+            scratch: Vec::new(),
             wake_at: None,
+            again_at: None,
             is_dirty: false,
             config,
         }
@@ -91,6 +139,7 @@ impl Scheduler {
     /// Tells the machine what happened at `now`.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         self.handle_timeout(now);
+        self.agenda.hear(&input);
         match input {
             Input::PolicyChanged(policy) => self.policy_changed(policy),
             Input::TrackJoined {
@@ -120,8 +169,11 @@ impl Scheduler {
                 len,
             } => self.block_arrived(link, request, segment, block, len),
             Input::Credit { link, bytes } => {
-                if let Some(neighbour) = self.neighbours.get_mut(&link) {
+                if let Some(neighbour) = self.neighbours.get_mut(link) {
                     neighbour.credit = bytes;
+                    if !neighbour.uploads.is_empty() {
+                        self.agenda.uploads.spoil();
+                    }
                 }
             }
             Input::MapKnown {
@@ -139,7 +191,7 @@ impl Scheduler {
                 quarantined,
             } => self.stored(segment, &verified, &private, &quarantined),
             Input::Dropped { segment, blocks } => self.with_segment(segment, |segment| {
-                segment.quarantined.subtract(&blocks);
+                segment.work_mut().quarantined.subtract(&blocks);
             }),
             Input::Corrupt {
                 link,
@@ -215,21 +267,32 @@ impl Scheduler {
     pub fn map_holders(&self, segment: SegmentRef) -> impl Iterator<Item = LinkId> + '_ {
         self.neighbours.iter().filter_map(move |(link, neighbour)| {
             let track = neighbour.track(segment.track)?;
-            track.has_map(segment.ordinal).then_some(*link)
+            track.has_map(segment.ordinal).then_some(link)
         })
     }
 
     fn decide(&mut self) {
+        #[cfg(debug_assertions)]
+        let thorough = self.thorough();
+        self.make_plans();
+        #[cfg(debug_assertions)]
+        self.assert_same_as(&thorough);
+    }
+
+    fn make_plans(&mut self) {
         self.wake_at = None;
-        for neighbour in self.neighbours.values_mut() {
-            neighbour.expire_intents(self.now);
+        self.again_at = None;
+        if self.intents_expire_at <= self.now {
+            let left = self.neighbours.values_mut();
+            let left = left.filter_map(|neighbour| neighbour.expire_intents(self.now));
+            self.intents_expire_at = left.min().unwrap_or_else(end_of_time);
         }
         self.plan_http();
         self.plan_peers();
         self.plan_promises();
         self.plan_announcements();
-        self.plan_uploads();
-        self.plan_memory();
+        self.make(|agenda| &mut agenda.uploads, Self::plan_uploads);
+        self.make(|agenda| &mut agenda.memory, Self::plan_memory);
         // A plan that wants to be woken in the past would make the caller spin.
         if let Some(at) = &mut self.wake_at {
             *at = (*at).max(self.now + Duration::from_millis(1));
@@ -239,6 +302,48 @@ impl Scheduler {
     /// Asks to be woken at `at` at the latest.
     pub(crate) fn wake(&mut self, at: Instant) {
         self.wake_at = earliest(self.wake_at, Some(at));
+    }
+
+    /// Asks that the plan be made again at `at`, if there is a decision then.
+    pub(crate) fn look_again(&mut self, at: Instant) {
+        self.again_at = earliest(self.again_at, Some(at));
+    }
+
+    /// Makes a plan if it is due.
+    pub(crate) fn make(
+        &mut self,
+        which: fn(&mut Agenda) -> &mut Due,
+        plan: impl FnOnce(&mut Self),
+    ) {
+        let due = which(&mut self.agenda);
+        if !due.is_now(self.now) {
+            let wake_at = due.wake_at();
+            self.wake_at = earliest(self.wake_at, wake_at);
+            return;
+        }
+        due.begin();
+        let others = self.wake_at.take();
+        self.again_at = None;
+        plan(self);
+        which(&mut self.agenda).made(self.wake_at, self.again_at);
+        self.wake_at = earliest(self.wake_at, others);
+    }
+
+    /// Adds a segment to one of the lists of segments, in the order of tracks and ordinals.
+    pub(crate) fn insert_in_order(
+        &mut self,
+        name: SegmentRef,
+        list: fn(&mut Self) -> &mut Vec<SegmentRef>,
+    ) {
+        let mut names = std::mem::take(list(self));
+        let place = |name: &SegmentRef| {
+            let track = self.tracks.iter().position(|own| own.index == name.track);
+            (track, name.ordinal, name.tag)
+        };
+        if let Err(at) = names.binary_search_by_key(&place(&name), place) {
+            names.insert(at, name);
+        }
+        *list(self) = names;
     }
 
     pub(crate) fn say(&mut self, link: LinkId, say: Say) {
@@ -267,9 +372,28 @@ impl Scheduler {
     }
 
     pub(crate) fn with_segment(&mut self, name: SegmentRef, change: impl FnOnce(&mut Segment)) {
-        match self.track_mut(name.track).and_then(|t| t.get_mut(name)) {
-            Some(segment) => change(segment),
-            None => tracing::trace!(segment = %name, "not listed"),
+        let Some(track) = self.track_mut(name.track) else {
+            return;
+        };
+        let Some(segment) = track.get_mut(name) else {
+            tracing::trace!(segment = %name, "not listed");
+            return;
+        };
+        let (len, held_len) = (segment.len, segment.held_len());
+        change(segment);
+        segment.tidy();
+        let (has_other_len, holds) = (segment.len != len, segment.held_len());
+        if has_other_len {
+            track.note_lengths();
+        }
+        if (holds > 0) != (held_len > 0) {
+            track.note_held(name.ordinal, holds > 0);
+            self.agenda.memory.spoil();
+        } else if holds != held_len {
+            match self.memory_room.checked_sub(holds.saturating_sub(held_len)) {
+                Some(room) => self.memory_room = room,
+                None => self.agenda.memory.spoil(),
+            }
         }
     }
 
@@ -281,7 +405,7 @@ impl Scheduler {
             self.expects_peers_until = self.now + self.config.expect_peers_for;
         }
         if policy.effective_class() != class {
-            let links: Vec<_> = self.neighbours.keys().copied().collect();
+            let links: Vec<_> = self.neighbours.links().collect();
             for link in links {
                 self.say(link, Say::Class(policy.effective_class()));
             }
@@ -312,9 +436,9 @@ impl Scheduler {
         if track.list(segments).is_empty() {
             return;
         }
-        let links: Vec<_> = self.neighbours.keys().copied().collect();
+        let links: Vec<_> = self.neighbours.links().collect();
         for link in links {
-            let early = self.neighbours.get_mut(&link).map(Neighbour::take_early);
+            let early = self.neighbours.get_mut(link).map(Neighbour::take_early);
             for (said, said_at) in early.into_iter().flatten() {
                 self.peer_said(link, said, said_at);
             }
@@ -325,4 +449,31 @@ impl Scheduler {
 /// The earlier of two moments, where `None` is never.
 pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
+}
+
+/// Later than anything that happens.
+fn end_of_time() -> Instant {
+    Instant::from_epoch(Duration::MAX)
+}
+
+/// What is skipped is checked where it costs nothing that matters.
+#[cfg(debug_assertions)]
+impl Scheduler {
+    /// A copy that made all of its plans.
+    fn thorough(&self) -> Self {
+        let mut copy = self.clone();
+        copy.agenda = Agenda::new();
+        copy.intents_expire_at = Instant::EPOCH;
+        copy.make_plans();
+        copy
+    }
+
+    fn assert_same_as(&self, thorough: &Self) {
+        assert_eq!(
+            self.outputs, thorough.outputs,
+            "a plan that was due was skipped"
+        );
+        assert_eq!(self.random, thorough.random);
+        assert_eq!(self.fetches.len(), thorough.fetches.len());
+    }
 }

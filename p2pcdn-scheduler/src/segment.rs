@@ -1,6 +1,6 @@
 //! What is known of one segment and of the track that it belongs to.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use p2pcdn_wire::{
     BitRate, BlockRange, BlockSet, Instant, MediaTime, OrdinalRange, Role, SegmentId, SegmentRef,
@@ -24,18 +24,43 @@ pub(crate) struct Segment {
     pub(crate) len: Option<u64>,
     pub(crate) has_map: bool,
     pub(crate) verified: BlockSet,
+    pub(crate) duty: Duty,
+    pub(crate) completed: bool,
+    /// Boxed, because of a window of segments only a few are being worked at.
+    work: Option<Box<Work>>,
+}
+
+/// What there is of a segment only while it is on its way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Held, but not known to match a block map.
     pub(crate) private: BlockSet,
     /// Arrived from peers before the block map.
     pub(crate) quarantined: BlockSet,
     /// Asked of peers and still expected.
     pub(crate) requested: BlockSet,
-    pub(crate) duty: Duty,
     /// The intent that neighbours were told, while it is renewed.
     pub(crate) promise: Option<Promise>,
     pub(crate) retry: Retry,
     pub(crate) announced: Announced,
-    pub(crate) completed: bool,
 }
+
+impl Work {
+    const NONE: Self = Self {
+        private: BlockSet::new(),
+        quarantined: BlockSet::new(),
+        requested: BlockSet::new(),
+        promise: None,
+        retry: Retry {
+            failures: 0,
+            not_before: Instant::EPOCH,
+        },
+        announced: Announced { count: 0, at: None },
+    };
+}
+
+/// What a segment that nobody works at has of it.
+static NO_WORK: Work = Work::NONE;
 
 /// Where a segment stands in the duty election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +128,44 @@ impl Segment {
             len: None,
             has_map: false,
             verified: BlockSet::new(),
-            private: BlockSet::new(),
-            quarantined: BlockSet::new(),
-            requested: BlockSet::new(),
             duty: Duty::Unknown,
-            promise: None,
-            retry: Retry::default(),
-            announced: Announced::default(),
             completed: false,
+            work: None,
+        }
+    }
+
+    pub(crate) fn work(&self) -> &Work {
+        self.work.as_deref().unwrap_or(&NO_WORK)
+    }
+
+    /// To change it; [`tidy`](Self::tidy) comes after.
+    pub(crate) fn work_mut(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// Adds blocks that are not verified, as far as they are not.
+    pub(crate) fn hold_unverified(&mut self, private: &BlockSet, quarantined: &BlockSet) {
+        if self.work.is_none() && private.is_empty() && quarantined.is_empty() {
+            return;
+        }
+        let work = self.work.get_or_insert_default();
+        work.private.union_with(private);
+        work.private.subtract(&self.verified);
+        work.quarantined.union_with(quarantined);
+        work.quarantined.subtract(&self.verified);
+        work.quarantined.subtract(&work.private);
+    }
+
+    /// Frees what is no longer of use.
+    pub(crate) fn tidy(&mut self) {
+        if let Some(work) = &mut self.work {
+            if self.completed {
+                // Said with the news that all of it is there.
+                work.announced = Announced::default();
+            }
+            if **work == Work::NONE {
+                self.work = None;
+            }
         }
     }
 
@@ -146,36 +201,48 @@ impl Segment {
     /// Blocks that can be played.
     pub(crate) fn held(&self) -> BlockSet {
         let mut held = self.verified.clone();
-        held.union_with(&self.private);
+        held.union_with(&self.work().private);
         held
+    }
+
+    /// Whether all of `blocks` can be played.
+    pub(crate) fn holds_all(&self, blocks: &BlockSet) -> bool {
+        self.verified.contains_all(blocks) || self.held().contains_all(blocks)
     }
 
     /// Blocks that cannot be played yet; `None` while the length is unknown.
     pub(crate) fn missing(&self) -> Option<BlockSet> {
         let mut missing = BlockSet::from_range(BlockRange::new(0, block_count(self.len?)));
         missing.subtract(&self.verified);
-        missing.subtract(&self.private);
+        missing.subtract(&self.work().private);
         Some(missing)
     }
 
     pub(crate) fn is_held_in_part(&self) -> bool {
-        !self.verified.is_empty() || !self.private.is_empty() || !self.quarantined.is_empty()
+        !self.verified.is_empty()
+            || !self.work().private.is_empty()
+            || !self.work().quarantined.is_empty()
     }
 
     /// Forgets all bytes.
     pub(crate) fn clear(&mut self) {
         self.verified.clear();
-        self.private.clear();
-        self.quarantined.clear();
         self.completed = false;
-        self.announced = Announced::default();
-        self.promise = None;
+        if let Some(work) = &mut self.work {
+            **work = Work {
+                requested: std::mem::take(&mut work.requested),
+                retry: work.retry,
+                ..Work::NONE
+            };
+        }
+        self.tidy();
         self.duty = Duty::Unknown;
     }
 
     /// Its bytes in memory, by the block.
     pub(crate) fn held_len(&self) -> u64 {
-        let blocks = self.verified.len() + self.private.len() + self.quarantined.len();
+        let blocks =
+            self.verified.len() + self.work().private.len() + self.work().quarantined.len();
         u64::from(blocks) * p2pcdn_wire::BLOCK_LEN
     }
 }
@@ -189,9 +256,13 @@ pub(crate) struct Track {
     pub(crate) growth: Growth,
     /// The first ordinal that the manifest still lists.
     pub(crate) first_listed: u64,
-    pub(crate) segments: VecDeque<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Segments not listed yet of which neighbours spoke.
     pub(crate) news: RangeSet,
+    /// The ordinals of the segments of which something is held, ascending.
+    held: Vec<u64>,
+    /// That of the newest segment whose length is known.
+    rate: Option<BitRate>,
 }
 
 /// Assumed of a track that declares no bandwidth, until a segment's length is known.
@@ -205,14 +276,17 @@ impl Track {
             bitrate,
             growth: Growth::Live,
             first_listed: 0,
-            segments: VecDeque::new(),
+            segments: Vec::new(),
             news: RangeSet::default(),
+            held: Vec::new(),
+            rate: None,
         }
     }
 
     /// Adds newly listed segments; returns those that were new.
     pub(crate) fn list(&mut self, listed: Vec<Listed>) -> Vec<SegmentRef> {
         let mut added = Vec::new();
+        self.segments.reserve_exact(listed.len());
         for entry in listed {
             match self.find(entry.segment.ordinal) {
                 Ok(_) => {}
@@ -222,6 +296,7 @@ impl Track {
                 }
             }
         }
+        self.note_lengths();
         if let Some(newest) = self.newest().map(|segment| segment.name.ordinal) {
             self.news
                 .remove(OrdinalRange::new(0, newest.saturating_add(1)));
@@ -231,8 +306,10 @@ impl Track {
 
     /// Forgets all segments, because their numbering started anew.
     pub(crate) fn forget_segments(&mut self) {
-        self.segments = VecDeque::new();
+        self.segments = Vec::new();
         self.news = RangeSet::default();
+        self.held = Vec::new();
+        self.rate = None;
     }
 
     /// The index of the segment with this ordinal, or where it would be.
@@ -240,7 +317,7 @@ impl Track {
         // Consecutive ordinals, as HLS has them, need no search.
         let guess = self
             .segments
-            .front()
+            .first()
             .and_then(|first| usize::try_from(ordinal.checked_sub(first.name.ordinal)?).ok());
         if let Some(at) = guess
             && self
@@ -278,7 +355,18 @@ impl Track {
     }
 
     pub(crate) fn newest(&self) -> Option<&Segment> {
-        self.segments.back()
+        self.segments.last()
+    }
+
+    /// Whether the viewer plays it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.role == Role::Watching
+    }
+
+    /// The place of the first segment that ends after `position`.
+    pub(crate) fn first_needed(&self, position: MediaTime) -> usize {
+        self.segments
+            .partition_point(|segment| segment.end() <= position)
     }
 
     /// The segments that a playhead at `position` needs, up to `horizon`.
@@ -287,11 +375,8 @@ impl Track {
         position: MediaTime,
         horizon: MediaTime,
     ) -> impl Iterator<Item = &Segment> + '_ {
-        let from = self
-            .segments
-            .partition_point(|segment| segment.end() <= position);
-        self.segments
-            .range(from..)
+        self.segments[self.first_needed(position)..]
+            .iter()
             .take_while(move |segment| segment.start < horizon)
     }
 
@@ -303,15 +388,37 @@ impl Track {
         self.segments.get(at).map(|segment| segment.start)
     }
 
+    /// Takes note of a segment's new length, or that there are other segments.
+    pub(crate) fn note_lengths(&mut self) {
+        let newest = self.segments.iter().rev().take(LEN_SAMPLES);
+        self.rate = newest
+            .filter(|one| !one.duration.is_zero())
+            .find_map(|one| Some(BitRate::from_transfer(one.len?, one.duration)));
+    }
+
+    /// Takes note of whether anything of a segment is held.
+    pub(crate) fn note_held(&mut self, ordinal: u64, is_held: bool) {
+        match self.held.binary_search(&ordinal) {
+            Err(at) if is_held => {
+                self.held.reserve_exact(1);
+                self.held.insert(at, ordinal);
+            }
+            Ok(at) if !is_held => drop(self.held.remove(at)),
+            _ => {}
+        }
+    }
+
+    /// The segments of which something is held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Segment> {
+        let ordinals = self.held.iter();
+        ordinals.filter_map(|ordinal| self.segments.get(self.find(*ordinal).ok()?))
+    }
+
     /// How long `segment` probably is, in bytes: as the newest one whose length is known, else as
     /// the declared bandwidth has it.
     pub(crate) fn expected_len(&self, segment: &Segment) -> u64 {
         segment.len.unwrap_or_else(|| {
-            let newest = self.segments.iter().rev().take(LEN_SAMPLES);
-            let known = newest
-                .filter(|one| !one.duration.is_zero())
-                .find_map(|one| Some(BitRate::from_transfer(one.len?, one.duration)));
-            let bitrate = known.or(self.bitrate).unwrap_or(BITRATE_PRIOR);
+            let bitrate = self.rate.or(self.bitrate).unwrap_or(BITRATE_PRIOR);
             bitrate.bytes_in(segment.duration)
         })
     }

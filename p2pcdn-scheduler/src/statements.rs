@@ -24,7 +24,7 @@ impl Scheduler {
     }
 
     pub(crate) fn link_closed(&mut self, link: LinkId) {
-        if let Some(neighbour) = self.neighbours.remove(&link) {
+        if let Some(neighbour) = self.neighbours.remove(link) {
             for out in neighbour.outstanding {
                 self.release(out.segment, &out.blocks);
             }
@@ -34,7 +34,7 @@ impl Scheduler {
     /// Takes note of what a neighbour said at `said_at`.
     pub(crate) fn peer_said(&mut self, link: LinkId, said: Said, said_at: Instant) {
         let standing = self.standing_of(&said);
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+        let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
         match standing {
@@ -91,7 +91,9 @@ impl Scheduler {
             } => {
                 if let Some(track) = neighbour.track_mut(segment.track) {
                     let expires_after = expires_after.min(MAX_DURATION);
-                    track.intends(segment.ordinal, said_at + expires_after);
+                    let expires_at = said_at + expires_after;
+                    track.intends(segment.ordinal, expires_at);
+                    self.intents_expire_at = self.intents_expire_at.min(expires_at);
                 }
             }
             Said::IntentWithdrawn { segment } => {
@@ -180,7 +182,7 @@ impl Scheduler {
     }
 
     fn request_rejected(&mut self, link: LinkId, request: RequestId) {
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+        let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
         let Some(out) = neighbour.take_outstanding(request) else {
@@ -203,7 +205,7 @@ impl Scheduler {
         len: u32,
     ) {
         let now = self.now;
-        if let Some(neighbour) = self.neighbours.get_mut(&link)
+        if let Some(neighbour) = self.neighbours.get_mut(link)
             && neighbour.block_arrived(request, block, len, now)
         {
             let arrived: BlockSet = [block].into_iter().collect();
@@ -213,9 +215,9 @@ impl Scheduler {
 
     pub(crate) fn peer_caught(&mut self, link: LinkId, name: SegmentRef, block: u32) {
         self.with_segment(name, |segment| {
-            segment.quarantined.remove(block);
+            segment.work_mut().quarantined.remove(block);
         });
-        let Some(neighbour) = self.neighbours.get(&link) else {
+        let Some(neighbour) = self.neighbours.get(link) else {
             return;
         };
         let peer = neighbour.peer;
@@ -256,7 +258,7 @@ fn digest_of(track: &Track, ordinals: OrdinalRange) -> Option<u32> {
     if last != ordinals.end.saturating_sub(1) {
         return None;
     }
-    let run = track.segments.range(from..to);
+    let run = track.segments.get(from..to)?.iter();
     Some(tag_digest(run.map(|segment| segment.name.tag)))
 }
 

@@ -90,7 +90,7 @@ impl Scheduler {
     pub(crate) fn take_request(&mut self, link: LinkId, request: Request) {
         let verdict = self.judge(link, &request);
         let now = self.now;
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+        let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
         match verdict {
@@ -128,7 +128,7 @@ impl Scheduler {
         let queued: u32 = self.neighbours.values().map(Neighbour::queued_blocks).sum();
         let of_this_one = self
             .neighbours
-            .get(&link)
+            .get(link)
             .map_or(0, Neighbour::queued_blocks);
         if queued.saturating_add(range.len()) > MAX_QUEUED_BLOCKS
             || of_this_one.saturating_add(range.len()) > MAX_QUEUED_OF_ONE
@@ -145,12 +145,18 @@ impl Scheduler {
     /// Drops queued requests that became pointless, then serves as much as the transport and the
     /// policy take.
     pub(crate) fn plan_uploads(&mut self) {
+        if self.neighbours.values().all(|one| one.uploads.is_empty()) {
+            return;
+        }
         self.sweep_uploads();
         while let Some(link) = self.next_to_serve() {
             if let Some(limit) = self.policy.upload_limit
                 && let Err(wait) = self.allowance.take(limit, self.now)
             {
                 self.wake(self.now + wait);
+                // Each look at the allowance rounds it: that it is looked at now and then would
+                // not do.
+                self.look_again(self.now);
                 return;
             }
             self.serve_one(link);
@@ -161,7 +167,7 @@ impl Scheduler {
     fn sweep_uploads(&mut self) {
         let mut rejected = Vec::new();
         let mut next_deadline = None;
-        for (link, neighbour) in &self.neighbours {
+        for (link, neighbour) in self.neighbours.iter() {
             for upload in &neighbour.uploads {
                 let held = self
                     .track(upload.segment.track)
@@ -179,14 +185,14 @@ impl Scheduler {
                     next_deadline = earliest(next_deadline, Some(upload.deadline));
                     continue;
                 };
-                rejected.push((*link, upload.request, reason));
+                rejected.push((link, upload.request, reason));
             }
         }
         if let Some(at) = next_deadline {
             self.wake(at);
         }
         for (link, request, reason) in rejected {
-            if let Some(neighbour) = self.neighbours.get_mut(&link) {
+            if let Some(neighbour) = self.neighbours.get_mut(link) {
                 neighbour.uploads.retain(|upload| upload.request != request);
             }
             self.reject(link, request, reason);
@@ -204,14 +210,14 @@ impl Scheduler {
                     .iter()
                     .map(|upload| upload.deadline)
                     .min()?;
-                Some((deadline, *link))
+                Some((deadline, link))
             })
             .min()
             .map(|(_, link)| link)
     }
 
     fn serve_one(&mut self, link: LinkId) {
-        let Some(neighbour) = self.neighbours.get_mut(&link) else {
+        let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
         let urgent = neighbour
@@ -227,7 +233,11 @@ impl Scheduler {
             neighbour
                 .uploads
                 .retain(|upload| upload.request != served.request);
+            if neighbour.uploads.is_empty() {
+                neighbour.uploads = Vec::new();
+            }
         }
+        self.agenda.uploads.spoil();
         neighbour.credit = neighbour.credit.saturating_sub(BLOCK_LEN + HEAD_LEN);
         self.outputs.push_back(Output::Serve {
             link,

@@ -11,8 +11,13 @@ use crate::range::BlockRange;
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct BlockSet {
     first: u64,
-    /// Blocks 64 and up; never ends in a zero word.
-    rest: Vec<u64>,
+    /// Blocks 64 and up; never ends in a zero word, nor is it empty. A thin pointer, because most
+    /// sets need none.
+    #[expect(
+        clippy::box_collection,
+        reason = "a Vec in place would make every set larger by half"
+    )]
+    rest: Option<Box<Vec<u64>>>,
 }
 
 impl BlockSet {
@@ -21,7 +26,7 @@ impl BlockSet {
     pub const fn new() -> Self {
         Self {
             first: 0,
-            rest: Vec::new(),
+            rest: None,
         }
     }
 
@@ -37,7 +42,7 @@ impl BlockSet {
     pub fn insert(&mut self, block: u32) -> bool {
         let (index, bit) = place(block);
         if index >= self.word_count() {
-            self.rest.resize(index, 0);
+            self.grow(index);
         }
         let word = self.word_mut(index).expect("resized to hold the word");
         let missing = *word & bit == 0;
@@ -53,7 +58,7 @@ impl BlockSet {
         let (first, _) = place(range.start);
         let (last, _) = place(range.end - 1);
         if last >= self.word_count() {
-            self.rest.resize(last, 0);
+            self.grow(last);
         }
         for index in first..=last {
             let mask = word_mask(index, range);
@@ -75,11 +80,11 @@ impl BlockSet {
 
     /// Adds every block of `other`.
     pub fn union_with(&mut self, other: &Self) {
-        if other.rest.len() > self.rest.len() {
-            self.rest.resize(other.rest.len(), 0);
-        }
         self.first |= other.first;
-        for (word, theirs) in self.rest.iter_mut().zip(&other.rest) {
+        if other.rest().len() > self.rest().len() {
+            self.grow(other.rest().len());
+        }
+        for (word, theirs) in self.rest_mut().iter_mut().zip(other.rest()) {
             *word |= theirs;
         }
     }
@@ -87,20 +92,24 @@ impl BlockSet {
     /// Takes every block of `other` out.
     pub fn subtract(&mut self, other: &Self) {
         self.first &= !other.first;
-        for (word, theirs) in self.rest.iter_mut().zip(&other.rest) {
-            *word &= !theirs;
+        if self.rest.is_some() {
+            for (word, theirs) in self.rest_mut().iter_mut().zip(other.rest()) {
+                *word &= !theirs;
+            }
+            self.trim();
         }
-        self.trim();
     }
 
     /// Keeps only what `other` has too.
     pub fn intersect_with(&mut self, other: &Self) {
         self.first &= other.first;
-        self.rest.truncate(other.rest.len());
-        for (word, theirs) in self.rest.iter_mut().zip(&other.rest) {
-            *word &= theirs;
+        if let Some(rest) = &mut self.rest {
+            rest.truncate(other.rest().len());
+            for (word, theirs) in rest.iter_mut().zip(other.rest()) {
+                *word &= theirs;
+            }
+            self.trim();
         }
-        self.trim();
     }
 
     /// Takes all blocks out and frees the memory.
@@ -138,7 +147,7 @@ impl BlockSet {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first == 0 && self.rest.is_empty()
+        self.first == 0 && self.rest.is_none()
     }
 
     /// The blocks in ascending order.
@@ -165,25 +174,46 @@ impl BlockSet {
     fn word(&self, index: usize) -> u64 {
         match index.checked_sub(1) {
             None => self.first,
-            Some(rest) => self.rest.get(rest).copied().unwrap_or(0),
+            Some(rest) => self.rest().get(rest).copied().unwrap_or(0),
         }
     }
 
     fn word_mut(&mut self, index: usize) -> Option<&mut u64> {
         match index.checked_sub(1) {
             None => Some(&mut self.first),
-            Some(rest) => self.rest.get_mut(rest),
+            Some(rest) => self.rest_mut().get_mut(rest),
         }
     }
 
     fn word_count(&self) -> usize {
-        self.rest.len() + 1
+        self.rest().len() + 1
     }
 
     fn trim(&mut self) {
-        while self.rest.last() == Some(&0) {
-            self.rest.pop();
+        let Some(rest) = &mut self.rest else {
+            return;
+        };
+        while rest.last() == Some(&0) {
+            rest.pop();
         }
+        if rest.is_empty() {
+            self.rest = None;
+        }
+    }
+
+    fn rest(&self) -> &[u64] {
+        self.rest.as_ref().map_or(&[], |rest| rest.as_slice())
+    }
+
+    fn rest_mut(&mut self) -> &mut [u64] {
+        self.rest
+            .as_mut()
+            .map_or(&mut [], |rest| rest.as_mut_slice())
+    }
+
+    /// Makes room for `words` beyond the first.
+    fn grow(&mut self, words: usize) {
+        self.rest.get_or_insert_default().resize(words, 0);
     }
 }
 
