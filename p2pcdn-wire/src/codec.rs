@@ -11,7 +11,7 @@ use crate::{
         class_code, goodbye_code, goodbye_reason, kind, reject_code, reject_reason, role,
         role_code, upload_class,
     },
-    id::{PeerId, RequestId, SegmentId, SwarmId, TrackId},
+    id::{PeerId, RequestId, SegmentId, SwarmId, TrackId, WitnessKey},
     limits::{MAX_DURATION, MAX_MESSAGE_LEN, MAX_PROOF_LEN, MAX_RANGES, MAX_TRACKS},
     message::{
         DecodeError, Handle, Hello, HelloTrack, MAX_SEGMENT_LEN, OutOfRange, PROTOCOL_VERSION,
@@ -50,9 +50,13 @@ impl PeerMessage {
     /// The message with these bytes, its payload a slice of them; `None` when its type is unknown,
     /// and so to be skipped.
     ///
+    /// The payload is copied only where the bytes are in two pieces with their border elsewhere
+    /// than [`encode`](Self::encode) puts it; where it is makes no other difference.
+    ///
     /// # Errors
     /// When the bytes are not a message of a version that we speak.
-    pub fn decode(bytes: Bytes) -> Result<Option<Self>, DecodeError> {
+    pub fn decode(bytes: impl Into<Message>) -> Result<Option<Self>, DecodeError> {
+        let bytes = bytes.into();
         if bytes.len() > MAX_MESSAGE_LEN {
             return Err(DecodeError::TooLong { len: bytes.len() });
         }
@@ -244,7 +248,8 @@ fn put_hello(out: &mut Writer, hello: &Hello) {
     out.bytes(&MAGIC);
     out.varint(hello.min_version.into());
     out.varint(hello.max_version.into());
-    out.varint(hello.features);
+    let witness_bit = u64::from(hello.witness.is_some()) * FEATURE_WITNESS;
+    out.varint(hello.features | witness_bit);
     out.varint(hello.max_message_len);
     out.bytes(hello.peer.as_bytes());
     out.bytes(hello.swarm.as_bytes());
@@ -257,7 +262,13 @@ fn put_hello(out: &mut Writer, hello: &Hello) {
         out.bytes(track.id.as_bytes());
         out.byte(role_code(track.role));
     }
+    if let Some(witness) = &hello.witness {
+        out.bytes(witness.as_bytes());
+    }
 }
+
+/// In a hello: the sender's witness key follows the tracks.
+const FEATURE_WITNESS: u64 = 1;
 
 fn read_hello(reader: &mut Reader) -> Result<Hello, DecodeError> {
     let magic = reader.array()?;
@@ -269,7 +280,7 @@ fn read_hello(reader: &mut Reader) -> Result<Hello, DecodeError> {
     if !(min..=max).contains(&PROTOCOL_VERSION) {
         return Err(DecodeError::Version { min, max });
     }
-    Ok(Hello {
+    let mut hello = Hello {
         min_version: min,
         max_version: max,
         features: reader.varint()?,
@@ -293,7 +304,13 @@ fn read_hello(reader: &mut Reader) -> Result<Hello, DecodeError> {
                 })
                 .collect::<Result<_, DecodeError>>()?
         },
-    })
+        witness: None,
+    };
+    // Before this bit had a meaning nothing followed it.
+    if hello.features & FEATURE_WITNESS != 0 {
+        hello.witness = reader.array().ok().map(WitnessKey::new);
+    }
+    Ok(hello)
 }
 
 fn put_bitfield(out: &mut Writer, handle: Handle, ranges: &[(OrdinalRange, u32)]) {

@@ -69,6 +69,11 @@ byte_id! {
     BlockHash, 32
 }
 
+byte_id! {
+    /// The public Ed25519 key of a session that signs block maps as a witness.
+    WitnessKey, 32
+}
+
 impl SegmentId {
     /// The first four bytes, big-endian: stands for the id in messages that name many segments.
     #[must_use]

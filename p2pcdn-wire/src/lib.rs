@@ -45,7 +45,6 @@
 //!     while let Some(output) = alice.poll_output() {
 //!         match output {
 //!             LinkOutput::Send { channel, message } => {
-//!                 let message = message.into_bytes();
 //!                 to_bob.push_back(LinkInput::Received { channel, message });
 //!             }
 //!             LinkOutput::Said(Said::Joined { .. }) => {
@@ -66,7 +65,6 @@
 //!     while let Some(output) = bob.poll_output() {
 //!         match output {
 //!             LinkOutput::Send { channel, message } => {
-//!                 let message = message.into_bytes();
 //!                 to_alice.push_back(LinkInput::Received { channel, message });
 //!             }
 //!             LinkOutput::Said(said) => bob_heard.push(said),
@@ -109,7 +107,7 @@ pub use blocks::BlockSet;
 pub use channel::{Channel, Message};
 pub use id::{
     BlockHash, ContentId, Fingerprint, LinkId, PeerId, RequestId, SegmentId, SegmentRef, SwarmId,
-    TrackId, TrackIndex,
+    TrackId, TrackIndex, WitnessKey,
 };
 pub use limits::*;
 pub use link::{Link, LinkConfig, LinkEvent, LinkInput, LinkOutput, Side, Violation};

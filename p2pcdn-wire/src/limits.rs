@@ -30,6 +30,10 @@ pub const MAX_HAVE_SEGMENTS: u64 = 43_200;
 /// Ranges in one message, of ordinals or of blocks.
 pub const MAX_RANGES: usize = 1_024;
 
+/// Ranges of one `bitfield` that are heard, the newest: as many runs of complete segments as are
+/// remembered of a peer in a track, so that more would be work for nothing.
+pub const MAX_BITFIELD_RUNS: usize = 256;
+
 /// How far an intent, a deadline or a round-trip time may lie ahead.
 pub const MAX_DURATION: Duration = Duration::from_secs(60);
 
@@ -45,5 +49,9 @@ pub const MAX_VIOLATIONS: u32 = 4;
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Pings that come sooner than this after one that was answered are not: a peer cannot make us
-/// send more than it needs.
-pub const MIN_PING_INTERVAL: Duration = Duration::from_secs(1);
+/// send more than it needs, which is five a second while it uploads to us.
+pub const MIN_PING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the answer to a ping may take before another ping may be sent in between: what an
+/// overfull home router holds back.
+pub const MAX_PONG_WAIT: Duration = Duration::from_secs(3);

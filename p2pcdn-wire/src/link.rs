@@ -6,15 +6,14 @@ mod requests;
 mod statement;
 mod talk;
 mod tracks;
+mod work;
 
 pub use interface::{LinkConfig, LinkEvent, LinkInput, LinkOutput, Side, Violation};
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::{
-    channel::Channel,
+    channel::{Channel, Message},
     id::{TrackId, TrackIndex},
     limits::{MAX_MESSAGE_LEN, MAX_PROOF_LEN, MAX_TRACKS, MAX_VIOLATIONS},
     message::{DecodeError, Hello, HelloTrack, PROTOCOL_VERSION, PeerMessage},
@@ -25,6 +24,7 @@ use crate::{
 use outbox::Outbox;
 use statement::handle_of;
 use talk::Talk;
+use work::{Verdict, Work};
 
 /// The state of one link to a peer, between what is stated ([`Say`], [`Said`](crate::Said)) and
 /// the messages on its two channels.
@@ -54,7 +54,9 @@ use talk::Talk;
 /// 4. An input about something that is over is ignored.
 /// 5. The same config and inputs give the same outputs; it draws no randomness, so takes no seed.
 /// 6. What the peer can make grow is capped: tracks ([`MAX_TRACKS`]), requests
-///    ([`MAX_REQUESTS`](crate::MAX_REQUESTS)), bytes that nobody asked for (none).
+///    ([`MAX_REQUESTS`](crate::MAX_REQUESTS)), bytes that nobody asked for (none). What it can make
+///    us do is capped too: 200 messages a second, 2,000 at once, dearer ones counting for several;
+///    blocks pay for themselves. What is beyond is dropped unread, and for 5 s a violation.
 #[derive(Clone, Debug)]
 pub struct Link {
     /// Shared with the other links of a session until something changes.
@@ -62,6 +64,7 @@ pub struct Link {
     state: State,
     outbox: Outbox,
     violations: u32,
+    work: Work,
     now: Instant,
 }
 
@@ -100,6 +103,7 @@ impl Link {
             state: State::Opening,
             outbox: Outbox::default(),
             violations: 0,
+            work: Work::new(now),
             now,
         }
     }
@@ -115,6 +119,8 @@ impl Link {
                 self.receive(channel, message);
             }
             LinkInput::Say(say) => self.say(say),
+            LinkInput::Violated(_) if matches!(self.state, State::Closed) => {}
+            LinkInput::Violated(violation) => self.violate(violation),
         }
     }
 
@@ -158,9 +164,14 @@ impl Link {
         }
     }
 
-    fn receive(&mut self, channel: Channel, bytes: Bytes) {
+    fn receive(&mut self, channel: Channel, bytes: Message) {
         if matches!(self.state, State::Closed) {
             return;
+        }
+        match self.work.spend(work::cost(&bytes), self.now) {
+            Verdict::Read => {}
+            Verdict::Drop => return self.outbox.event(LinkEvent::Dropped),
+            Verdict::Flood => return self.violate(Violation::Flooding),
         }
         let message = match PeerMessage::decode(bytes) {
             Ok(Some(message)) => message,
@@ -174,7 +185,11 @@ impl Link {
         match (&mut self.state, message) {
             (_, PeerMessage::Goodbye { reason }) => self.end(Side::Peer, reason),
             (State::Talking(talk), message) => {
+                let is_block = matches!(message, PeerMessage::Block { .. });
                 let heard = talk.hear(message, &self.config, &mut self.outbox, self.now);
+                if is_block && heard.is_ok() {
+                    self.work.earn();
+                }
                 if let Err(violation) = heard {
                     self.violate(violation);
                 }
@@ -195,6 +210,9 @@ impl Link {
             peer: hello.peer,
             version: PROTOCOL_VERSION,
         });
+        if let Some(witness) = hello.witness {
+            self.outbox.event(LinkEvent::Witness(witness));
+        }
         let talk = Talk::new(hello, &self.config, &mut self.outbox, self.now);
         self.state = State::Talking(Box::new(talk));
     }
@@ -213,7 +231,10 @@ impl Link {
             Say::Goodbye(reason) => self.close(reason),
             say => {
                 if let State::Talking(talk) = &mut self.state {
-                    talk.say(say, &mut self.outbox);
+                    if matches!(say, Say::Block(_)) {
+                        self.work.earn();
+                    }
+                    talk.say(say, &mut self.outbox, self.now);
                 }
             }
         }
@@ -261,6 +282,7 @@ impl Link {
             class,
             tracks,
             proof,
+            witness,
             ..
         } = &*self.config;
         let hello = Hello {
@@ -272,6 +294,7 @@ impl Link {
             swarm: *swarm,
             class: *class,
             proof: proof.clone(),
+            witness: *witness,
             tracks: tracks
                 .iter()
                 .map(|&(track, id, role)| HelloTrack {
@@ -289,7 +312,8 @@ impl Link {
         self.violations += 1;
         self.outbox.event(LinkEvent::Violation(violation));
         let talking = matches!(self.state, State::Talking(_));
-        if !talking || self.violations >= MAX_VIOLATIONS {
+        let is_grave = violation == Violation::Flooding;
+        if !talking || is_grave || self.violations >= MAX_VIOLATIONS {
             self.close(GoodbyeReason::Violation);
         }
     }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     blocks::BlockSet,
     channel::Channel,
-    id::{PeerId, RequestId, SegmentId, SwarmId, TrackId},
+    id::{PeerId, RequestId, SegmentId, SwarmId, TrackId, WitnessKey},
     limits::{
         BLOCK_LEN, MAX_BLOCKS, MAX_HAVE_SEGMENTS, MAX_MESSAGE_LEN, MAX_PROOF_LEN, MAX_RANGES,
         MAX_TRACKS,
@@ -54,7 +54,8 @@ pub struct Hello {
     pub min_version: u32,
     /// The highest version that the sender speaks.
     pub max_version: u32,
-    /// A bit for each optional feature; none is defined yet, and unknown ones mean nothing.
+    /// A bit for each optional feature; unknown ones mean nothing. Bit 0 is set whenever there is
+    /// a `witness`.
     pub features: u64,
     /// The longest message that the sender accepts: [`MAX_MESSAGE_LEN`] or more.
     pub max_message_len: u64,
@@ -68,6 +69,9 @@ pub struct Hello {
     pub proof: Bytes,
     /// All tracks it has joined.
     pub tracks: Vec<HelloTrack>,
+    /// The key with which the sender signs block maps of what it reads itself; `None` where the
+    /// publisher signs them.
+    pub witness: Option<WitnessKey>,
 }
 
 /// One message between peers, as a value.

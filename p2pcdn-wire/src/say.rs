@@ -184,8 +184,14 @@ pub enum Said {
         /// The segment's full id.
         id: SegmentId,
     },
-    /// The link's round-trip time was measured.
-    RoundTrip(Duration),
+    /// It answered a ping.
+    RoundTrip {
+        /// From the ping to its answer.
+        took: Duration,
+        /// Its clock when it answered less ours at the ping, in microseconds. The clocks have
+        /// nothing in common, so only the trend means something: a rise is a queue on the way there.
+        outward: i64,
+    },
 }
 
 /// What we state.
@@ -266,6 +272,8 @@ pub enum Say {
         /// When they are of no more use to us.
         deadline_after: Duration,
     },
+    /// Measure the way there and back now, unless an answer is awaited.
+    Ping,
     /// We no longer want what we requested.
     Cancel {
         /// Our number of the request.

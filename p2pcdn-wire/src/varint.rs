@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::message::DecodeError;
+use crate::{channel::Message, message::DecodeError};
 
 /// The largest number that a varint holds.
 pub(crate) const MAX_VARINT: u64 = (1 << 62) - 1;
@@ -77,18 +77,22 @@ const SHORT_LEN: usize = 48;
 pub(crate) struct Reader {
     bytes: Bytes,
     at: usize,
+    /// What follows `bytes`, apart from them as long as no field lies across the border.
+    apart: Bytes,
 }
 
 impl Reader {
-    pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+    pub(crate) fn new(message: Message) -> Self {
+        Self {
+            bytes: message.head,
+            at: 0,
+            apart: message.payload,
+        }
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let field = *self
-            .rest()
-            .first_chunk()
-            .ok_or(DecodeError::Truncated { at: self.at })?;
+        let truncated = DecodeError::Truncated { at: self.at };
+        let field = *self.ahead(N).first_chunk().ok_or(truncated)?;
         self.at += N;
         Ok(field)
     }
@@ -100,9 +104,9 @@ impl Reader {
     /// A number of any width: longer forms than needed are fine.
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         let truncated = DecodeError::Truncated { at: self.at };
-        let (first, rest) = self.rest().split_first().ok_or(truncated)?;
+        let first = self.ahead(1).first().copied().ok_or(truncated)?;
         let more = (1usize << (first >> 6)) - 1;
-        let rest = rest.get(..more).ok_or(truncated)?;
+        let rest = self.ahead(1 + more).get(1..=more).ok_or(truncated)?;
         let value = rest.iter().fold(u64::from(first & 0x3f), |value, byte| {
             (value << 8) | u64::from(*byte)
         });
@@ -121,7 +125,7 @@ impl Reader {
 
     /// The next `len` bytes, not copied.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
-        if self.rest().len() < len {
+        if self.ahead(len).len() < len {
             return Err(DecodeError::Truncated { at: self.at });
         }
         let start = self.at;
@@ -129,8 +133,12 @@ impl Reader {
         Ok(self.bytes.slice(start..self.at))
     }
 
-    /// Everything that is left, not copied.
+    /// Everything that is left, not copied where it lies in one piece.
     pub(crate) fn payload(&mut self) -> Bytes {
+        if self.rest().is_empty() {
+            return std::mem::take(&mut self.apart);
+        }
+        self.join();
         let mut payload = std::mem::take(&mut self.bytes);
         payload.advance(std::mem::take(&mut self.at));
         payload
@@ -138,10 +146,28 @@ impl Reader {
 
     /// That nothing is left.
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
-        if self.rest().is_empty() {
+        if self.rest().is_empty() && self.apart.is_empty() {
             Ok(())
         } else {
             Err(DecodeError::Trailing { at: self.at })
+        }
+    }
+
+    /// The bytes from here on, in one piece as far as `len`.
+    fn ahead(&mut self, len: usize) -> &[u8] {
+        if self.rest().len() < len {
+            self.join();
+        }
+        self.rest()
+    }
+
+    fn join(&mut self) {
+        if !self.apart.is_empty() {
+            let message = Message {
+                head: std::mem::take(&mut self.bytes),
+                payload: std::mem::take(&mut self.apart),
+            };
+            self.bytes = message.into_bytes();
         }
     }
 
@@ -163,7 +189,7 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> Result<u64, DecodeError> {
-        let mut reader = Reader::new(Bytes::copy_from_slice(bytes));
+        let mut reader = Reader::new(Bytes::copy_from_slice(bytes).into());
         let value = reader.varint()?;
         reader.end()?;
         Ok(value)

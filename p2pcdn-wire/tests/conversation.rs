@@ -20,7 +20,7 @@ struct Pair {
     links: [Link; 2],
     heard: [Vec<LinkOutput>; 2],
     /// Messages under way by the time they arrive; the second number keeps equal times in order.
-    wire: BTreeMap<(Instant, u64), (usize, Channel, Bytes)>,
+    wire: BTreeMap<(Instant, u64), (usize, Channel, Message)>,
     sent: u64,
     bytes: usize,
     now: Instant,
@@ -89,10 +89,8 @@ impl Pair {
             self.sent += 1;
             self.bytes += message.len();
             let arrives_at = self.now + Duration::from_millis(20 + jitter);
-            self.wire.insert(
-                (arrives_at, self.sent),
-                (1 - side, channel, message.into_bytes()),
-            );
+            self.wire
+                .insert((arrives_at, self.sent), (1 - side, channel, message));
         }
     }
 
@@ -116,12 +114,16 @@ fn pair(seed: u64) -> Pair {
                 LinkOutput::Event(LinkEvent::Ready { version: 1, .. }),
                 LinkOutput::Said(Said::Class(UploadClass::Normal)),
                 LinkOutput::Said(Said::Joined { .. }),
-                LinkOutput::Said(Said::RoundTrip(_)),
+                LinkOutput::Said(Said::RoundTrip { .. }),
             ]
         ));
         assert_eq!(
             heard[3],
-            LinkOutput::Said(Said::RoundTrip(Duration::from_millis(40)))
+            LinkOutput::Said(Said::RoundTrip {
+                took: Duration::from_millis(40),
+                // Both read one clock.
+                outward: 20_000
+            })
         );
     }
     pair

@@ -83,7 +83,7 @@ fn hellos_of_other_swarms_versions_and_of_ourselves_close_with_their_reason() {
         link.handle_input(
             LinkInput::Received {
                 channel: Channel::Control,
-                message,
+                message: message.into(),
             },
             at(0),
         );

@@ -101,7 +101,10 @@ fn the_round_trip_is_measured_every_ten_seconds() {
     hear_at(&mut link, &PeerMessage::Pong { echo: 0, at: 7 }, 35);
     assert_eq!(
         said(&mut link),
-        [Said::RoundTrip(Duration::from_millis(35))]
+        [Said::RoundTrip {
+            took: Duration::from_millis(35),
+            outward: 7
+        }]
     );
     hear_at(&mut link, &PeerMessage::Pong { echo: 0, at: 7 }, 40);
     assert_eq!(drain(&mut link), [], "answered already");
@@ -112,11 +115,17 @@ fn the_round_trip_is_measured_every_ten_seconds() {
     assert_eq!(link.poll_timeout(), Some(at(20_000)));
     let echo = 10_000_000;
     hear_at(&mut link, &PeerMessage::Pong { echo, at: 0 }, 90_000);
-    assert_eq!(said(&mut link), [Said::RoundTrip(MAX_DURATION)]);
+    assert_eq!(
+        said(&mut link),
+        [Said::RoundTrip {
+            took: MAX_DURATION,
+            outward: -10_000_000
+        }]
+    );
 }
 
 #[test]
-fn pings_are_answered_but_at_most_one_a_second() {
+fn pings_are_answered_but_at_most_ten_a_second() {
     let mut link = talking();
     hear_at(&mut link, &PeerMessage::Ping { at: 123 }, 500);
     assert_eq!(
@@ -126,10 +135,29 @@ fn pings_are_answered_but_at_most_one_a_second() {
             at: 500_000
         }]
     );
-    hear_at(&mut link, &PeerMessage::Ping { at: 124 }, 1_499);
+    hear_at(&mut link, &PeerMessage::Ping { at: 124 }, 599);
     assert_eq!(drain(&mut link), []);
-    hear_at(&mut link, &PeerMessage::Ping { at: 125 }, 1_500);
+    hear_at(&mut link, &PeerMessage::Ping { at: 125 }, 600);
     assert_eq!(sent(&mut link).len(), 1);
+}
+
+#[test]
+fn a_ping_is_sent_when_asked_for_unless_an_answer_is_awaited() {
+    let mut link = talking();
+    let ping = |link: &mut Link, millis| {
+        link.handle_input(LinkInput::Say(Say::Ping), at(millis));
+        sent(link)
+    };
+    // The one that follows the hello is not answered yet.
+    assert_eq!(ping(&mut link, 50), []);
+    hear_at(&mut link, &PeerMessage::Pong { echo: 0, at: 7 }, 60);
+    drain(&mut link);
+    assert_eq!(ping(&mut link, 100), [PeerMessage::Ping { at: 100_000 }]);
+    assert_eq!(ping(&mut link, 3_099), []);
+    assert_eq!(
+        ping(&mut link, 3_100),
+        [PeerMessage::Ping { at: 3_100_000 }]
+    );
 }
 
 #[test]
@@ -137,7 +165,7 @@ fn the_fourth_violation_closes() {
     let mut link = talking();
     let garbage = || LinkInput::Received {
         channel: Channel::Control,
-        message: Bytes::from_static(&[0x21]),
+        message: Bytes::from_static(&[0x21]).into(),
     };
     for _ in 0..3 {
         link.handle_input(garbage(), at(0));
@@ -163,7 +191,7 @@ fn messages_belong_on_their_channel() {
     let mut link = talking();
     let on = |channel, message: &PeerMessage| LinkInput::Received {
         channel,
-        message: message.encode().unwrap().into_bytes(),
+        message: message.encode().unwrap(),
     };
     link.handle_input(on(Channel::Control, &block(1, 0)), at(0));
     link.handle_input(on(Channel::Data, &PeerMessage::Ping { at: 0 }), at(0));
@@ -204,4 +232,79 @@ fn goodbye_ends_it_from_either_side() {
         ]
     );
     assert_eq!(link.poll_timeout(), None);
+}
+
+#[test]
+fn of_a_bitfield_the_newest_runs_are_heard() {
+    let mut link = talking();
+    let range = |run: u64| (OrdinalRange::one(2 * run), 1);
+    let bitfield = |runs: u64| PeerMessage::Bitfield {
+        handle: Handle(9),
+        ranges: (0..runs).map(range).collect(),
+    };
+    hear(&mut link, &bitfield(256));
+    assert_eq!(said(&mut link).len(), 256);
+    hear(&mut link, &bitfield(257));
+    let heard = said(&mut link);
+    assert_eq!(heard.len(), 256);
+    let oldest = Said::Have {
+        track: TrackIndex(5),
+        ordinals: OrdinalRange::one(2),
+        digest: 1,
+    };
+    assert_eq!(heard[0], oldest);
+}
+
+#[test]
+fn what_nobody_has_a_use_for_is_dropped_and_then_the_link_is() {
+    let mut link = talking();
+    let place = Place {
+        handle: Handle(9),
+        ordinal: 100,
+        tag: 42,
+    };
+    let mut outputs = Vec::new();
+    // A thousand a second, for seven seconds.
+    for millis in 0..7_000 {
+        link.handle_input(received(&PeerMessage::Withdrawn { place }), at(millis));
+        outputs.push((millis, drain(&mut link)));
+    }
+    let first = |is_it: &dyn Fn(&LinkOutput) -> bool| {
+        let found = outputs
+            .iter()
+            .find(|(_, outputs)| outputs.iter().any(is_it));
+        found.map(|(millis, _)| *millis)
+    };
+    let dropped = first(&|it| *it == LinkOutput::Event(LinkEvent::Dropped));
+    // The hello took 32, and of each five one is free: 1,968 are used up after 2.46 s.
+    let dropped = dropped.expect("more than it may send");
+    assert!((2_450..=2_470).contains(&dropped), "{dropped}");
+    let flooded = first(&|it| *it == LinkOutput::Event(LinkEvent::Violation(Violation::Flooding)));
+    let closed = first(&|it| *it == LinkOutput::Close(GoodbyeReason::Violation));
+    assert!(flooded.is_none() && closed.is_none(), "less than 5 s of it");
+    for millis in 7_000..8_000 {
+        link.handle_input(received(&PeerMessage::Withdrawn { place }), at(millis));
+    }
+    let outputs = drain(&mut link);
+    assert_eq!(violations(&outputs), [Violation::Flooding]);
+    assert_eq!(
+        self::closed(&outputs),
+        Some((Side::Us, GoodbyeReason::Violation))
+    );
+}
+
+#[test]
+fn violations_that_show_elsewhere_count_as_any() {
+    let mut link = talking();
+    for _ in 0..3 {
+        link.handle_input(LinkInput::Violated(Violation::ForgedMap), at(0));
+    }
+    assert_eq!(closed(&drain(&mut link)), None);
+    link.handle_input(LinkInput::Violated(Violation::ForgedMap), at(0));
+    assert_eq!(
+        closed(&drain(&mut link)),
+        Some((Side::Us, GoodbyeReason::Violation))
+    );
+    link.handle_input(LinkInput::Violated(Violation::ForgedMap), at(0));
+    assert_eq!(drain(&mut link), []);
 }

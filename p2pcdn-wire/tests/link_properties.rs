@@ -23,7 +23,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let garbage =
         (channel(), vec(any::<u8>(), 0..60)).prop_map(|(channel, bytes)| LinkInput::Received {
             channel,
-            message: Bytes::from(bytes),
+            message: Bytes::from(bytes).into(),
         });
     let input = prop_oneof![
         12 => any_message()
@@ -162,7 +162,7 @@ proptest! {
     ) {
         let mut link = Link::new(config(1, &[(0, 1)]), at(0));
         let start: &[u8] = if as_hello { b"\x00p2pc\x01\x01" } else { b"" };
-        let message = Bytes::from([start, &bytes].concat());
+        let message = Bytes::from([start, &bytes].concat()).into();
         link.handle_input(LinkInput::Received { channel: Channel::Control, message }, at(0));
         let outputs = drain(&mut link);
         prop_assert!(outputs.len() < 100);

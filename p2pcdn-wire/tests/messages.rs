@@ -16,7 +16,8 @@ use proptest::{collection::vec, prelude::*};
 use support::*;
 
 fn decode(bytes: impl Into<Bytes>) -> Result<Option<PeerMessage>, DecodeError> {
-    PeerMessage::decode(bytes.into())
+    let bytes: Bytes = bytes.into();
+    PeerMessage::decode(bytes)
 }
 
 /// The field that is out of range in `message`, when it is encoded.
@@ -32,6 +33,21 @@ fn refused_bytes(bytes: impl Into<Bytes>) -> Option<&'static str> {
     }
 }
 
+#[test]
+fn a_payload_that_comes_apart_is_not_copied() {
+    let sent = Bytes::from(vec![7; 16_384]);
+    let block = PeerMessage::Block {
+        request: RequestId(3),
+        block: 5,
+        payload: Payload(sent.clone()),
+    };
+    let decoded = PeerMessage::decode(block.encode().unwrap());
+    let Ok(Some(PeerMessage::Block { payload, .. })) = decoded else {
+        panic!("{decoded:?}");
+    };
+    assert_eq!(payload.0.as_ptr(), sent.as_ptr());
+}
+
 proptest! {
     #[test]
     fn decoding_undoes_encoding(message in any_message()) {
@@ -42,6 +58,30 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..300)) {
         let _ = decode(bytes);
+    }
+
+    #[test]
+    fn where_a_message_is_parted_makes_no_difference(
+        message in any_message(),
+        change in (any::<prop::sample::Index>(), any::<u8>()),
+        cut in prop_oneof![Just(None), any::<prop::sample::Index>().prop_map(Some)],
+        border in any::<prop::sample::Index>(),
+    ) {
+        let encoded = message.encode().unwrap();
+        prop_assert_eq!(PeerMessage::decode(encoded.clone()), Ok(Some(message)));
+        let mut bytes = encoded.into_bytes().to_vec();
+        if let Some(cut) = cut {
+            let place = change.0.index(bytes.len());
+            bytes[place] = change.1;
+            bytes.truncate(cut.index(bytes.len() + 1));
+        }
+        let joined = Bytes::from(bytes);
+        let border = border.index(joined.len() + 1);
+        let apart = Message {
+            head: joined.slice(..border),
+            payload: joined.slice(border..),
+        };
+        prop_assert_eq!(PeerMessage::decode(apart), decode(joined));
     }
 
     #[test]
@@ -391,4 +431,32 @@ fn hellos_of_others_are_told_apart() {
         decode(vec![0, b'p', b'2', b'p', b'c', 0, 0]),
         Err(DecodeError::Version { min: 0, max: 0 })
     );
+}
+
+#[test]
+fn a_witness_key_follows_the_tracks_and_sets_its_bit() {
+    let with_key = Hello {
+        witness: Some(WitnessKey::new([0x77; 32])),
+        ..hello(1, &[(0, 1)])
+    };
+    let without = PeerMessage::Hello(hello(1, &[(0, 1)]));
+    let without = without.encode().unwrap().into_bytes();
+    let bytes = PeerMessage::Hello(with_key.clone()).encode().unwrap();
+    let bytes = bytes.into_bytes();
+    // Type, magic and versions are 7 bytes; the features come next.
+    assert_eq!((without[7], bytes[7]), (0, 1));
+    assert_eq!(bytes[8..without.len()], without[8..]);
+    assert_eq!(bytes[without.len()..], [0x77; 32]);
+    let features = 1;
+    let expected = PeerMessage::Hello(Hello {
+        features,
+        ..with_key
+    });
+    assert_eq!(decode(bytes.clone()), Ok(Some(expected)));
+    // Who sets the bit and sends no key has none.
+    let cut = PeerMessage::Hello(Hello {
+        features,
+        ..hello(1, &[(0, 1)])
+    });
+    assert_eq!(decode(bytes.slice(..without.len())), Ok(Some(cut)));
 }

@@ -46,6 +46,7 @@ fn every_limit_is_the_constant() {
         ("MAX_REQUESTS", MAX_REQUESTS as u64),
         ("MAX_HAVE_SEGMENTS", MAX_HAVE_SEGMENTS),
         ("MAX_RANGES", MAX_RANGES as u64),
+        ("MAX_BITFIELD_RUNS", MAX_BITFIELD_RUNS as u64),
         ("MAX_DURATION", millis(MAX_DURATION)),
         ("HELLO_TIMEOUT", millis(HELLO_TIMEOUT)),
         ("PING_INTERVAL", millis(PING_INTERVAL)),
@@ -240,5 +241,6 @@ fn hello() -> Hello {
                 role: Role::Holding,
             },
         ],
+        witness: None,
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     channel::{Channel, Message},
-    id::{PeerId, RequestId, SegmentRef, SwarmId, TrackId, TrackIndex},
+    id::{PeerId, RequestId, SegmentRef, SwarmId, TrackId, TrackIndex, WitnessKey},
     limits::{HELLO_TIMEOUT, PING_INTERVAL},
     message::{DecodeError, Handle},
     say::{GoodbyeReason, MapData, Payload, Role, Said, Say, UploadClass},
@@ -28,6 +28,8 @@ pub struct LinkConfig {
     /// Proof that this side may be in the swarm: at most [`MAX_PROOF_LEN`](crate::MAX_PROOF_LEN)
     /// bytes, a longer one is left out. Default: empty, none.
     pub proof: Bytes,
+    /// The key with which this side signs block maps as a witness. Default: `None`, it signs none.
+    pub witness: Option<WitnessKey>,
     /// How long the peer's hello may take after the channels opened. Default: [`HELLO_TIMEOUT`].
     pub hello_timeout: Duration,
     /// How often the round-trip time is measured; zero: never. Default: [`PING_INTERVAL`].
@@ -44,6 +46,7 @@ impl LinkConfig {
             class: UploadClass::Normal,
             tracks: Vec::new(),
             proof: Bytes::new(),
+            witness: None,
             hello_timeout: HELLO_TIMEOUT,
             ping_interval: PING_INTERVAL,
         }
@@ -59,8 +62,8 @@ pub enum LinkInput {
     Received {
         /// The channel it came on.
         channel: Channel,
-        /// Its bytes.
-        message: Bytes,
+        /// Its bytes, in one piece or with the payload apart.
+        message: Message,
     },
     /// We have something to state.
     ///
@@ -70,6 +73,9 @@ pub enum LinkInput {
     /// asks for, a cancel of a request that is over, and what is beyond the limits of the protocol.
     /// Of these a request is answered by [`Said::Reject`], so that every request ends.
     Say(Say),
+    /// The peer broke the protocol in a way that shows only outside of the link: in what it handed
+    /// on, or in how much.
+    Violated(Violation),
 }
 
 /// What to do, or to know.
@@ -115,11 +121,16 @@ pub enum LinkEvent {
         /// The version of the protocol that both speak.
         version: u32,
     },
+    /// The key under which the other side signs block maps as a witness, as it says; follows
+    /// `Ready`.
+    Witness(WitnessKey),
     /// Bytes of a block arrived that we had requested but no longer want.
     Wasted {
         /// How many.
         len: u64,
     },
+    /// A message was dropped unread, because the peer sent more than anybody has a use for.
+    Dropped,
     /// The peer broke the protocol; at the last allowed time the link closes.
     Violation(Violation),
     /// The link is over.
@@ -179,6 +190,13 @@ pub enum Violation {
         /// Which block.
         block: u32,
     },
+    /// A block map that its sender cannot have found to be right, as everybody does before handing
+    /// one on.
+    #[error("a block map that no honest peer hands on")]
+    ForgedMap,
+    /// More to do than anybody has a use for, for seconds. The first time is enough.
+    #[error("messages far beyond what sharing takes")]
+    Flooding,
 }
 
 // Queued outputs are part of a session's memory budget.

@@ -80,6 +80,7 @@ pub(super) fn to_message(say: Say) -> Option<(TrackIndex, PeerMessage)> {
         | Say::Leave { .. }
         | Say::Class(_)
         | Say::Have { .. }
+        | Say::Ping
         | Say::Request { .. }
         | Say::Cancel { .. }
         | Say::Reject { .. }

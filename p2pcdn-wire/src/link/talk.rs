@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     id::{PeerId, RequestId, SegmentId, SegmentRef, TrackId, TrackIndex},
-    limits::{MAX_DURATION, MIN_PING_INTERVAL},
+    limits::{MAX_BITFIELD_RUNS, MAX_DURATION, MAX_PONG_WAIT, MIN_PING_INTERVAL},
     message::{Handle, Hello, PeerMessage, Place},
     range::BlockRange,
     say::{Block, MapData, RejectReason, Said, Say, UploadClass},
@@ -70,7 +70,7 @@ impl Talk {
         match message {
             PeerMessage::Hello(hello) => self.hear_hello(&hello, us, outbox)?,
             PeerMessage::Ping { at } => self.hear_ping(at, outbox, now),
-            PeerMessage::Pong { echo, .. } => self.hear_pong(echo, outbox, now),
+            PeerMessage::Pong { echo, at } => self.hear_pong(echo, at, outbox, now),
             PeerMessage::Cancel { request } => {
                 if self.theirs.end(request) {
                     outbox.tell(Said::Cancel { request });
@@ -125,7 +125,7 @@ impl Talk {
     }
 
     /// Says something that is neither about our tracks and class nor goodbye.
-    pub(super) fn say(&mut self, say: Say, outbox: &mut Outbox) {
+    pub(super) fn say(&mut self, say: Say, outbox: &mut Outbox, now: Instant) {
         match say {
             Say::Request {
                 request,
@@ -134,6 +134,12 @@ impl Talk {
                 blocks,
                 deadline_after,
             } => self.say_request(request, segment, id, blocks, deadline_after, outbox),
+            Say::Ping => {
+                let is_awaited = self.pinged_at.is_some_and(|at| now < at + MAX_PONG_WAIT);
+                if !is_awaited {
+                    self.ping(outbox, now);
+                }
+            }
             Say::Cancel { request } => {
                 if let Some(request) = self.ours.cancel(request) {
                     outbox.send(&PeerMessage::Cancel { request });
@@ -200,11 +206,15 @@ impl Talk {
         now: Instant,
     ) {
         if self.next_ping_at.is_some_and(|at| at <= now) {
-            let at = self.clock(now);
-            outbox.send(&PeerMessage::Ping { at });
-            self.pinged_at = Some(now);
+            self.ping(outbox, now);
             self.next_ping_at = Some(now + ping_interval);
         }
+    }
+
+    fn ping(&mut self, outbox: &mut Outbox, now: Instant) {
+        let at = self.clock(now);
+        outbox.send(&PeerMessage::Ping { at });
+        self.pinged_at = Some(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -238,7 +248,9 @@ impl Talk {
         match message {
             PeerMessage::Bitfield { handle, ranges } => {
                 if let Some(track) = self.tracks.ours(handle)? {
-                    for (ordinals, digest) in ranges {
+                    // What is beyond would be forgotten at once.
+                    let left_out = ranges.len().saturating_sub(MAX_BITFIELD_RUNS);
+                    for (ordinals, digest) in ranges.into_iter().skip(left_out) {
                         outbox.tell(Said::Have {
                             track,
                             ordinals,
@@ -346,13 +358,16 @@ impl Talk {
         outbox.send(&PeerMessage::Pong { echo, at });
     }
 
-    fn hear_pong(&mut self, echo: u64, outbox: &mut Outbox, now: Instant) {
+    fn hear_pong(&mut self, echo: u64, at: u64, outbox: &mut Outbox, now: Instant) {
         let Some(pinged_at) = self.pinged_at.filter(|at| self.clock(*at) == echo) else {
             return;
         };
         self.pinged_at = None;
-        let round_trip = now.saturating_duration_since(pinged_at).min(MAX_DURATION);
-        outbox.tell(Said::RoundTrip(round_trip));
+        let took = now.saturating_duration_since(pinged_at).min(MAX_DURATION);
+        // Clocks are 62 bits on the wire.
+        let [at, echo] = [at, echo].map(|clock| i64::try_from(clock).unwrap_or(i64::MAX));
+        let outward = at - echo;
+        outbox.tell(Said::RoundTrip { took, outward });
     }
 
     fn say_request(

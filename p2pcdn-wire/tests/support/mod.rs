@@ -39,7 +39,7 @@ pub(crate) fn drain(link: &mut Link) -> Vec<LinkOutput> {
 pub(crate) fn received(message: &PeerMessage) -> LinkInput {
     LinkInput::Received {
         channel: message.channel(),
-        message: message.encode().unwrap().into_bytes(),
+        message: message.encode().unwrap(),
     }
 }
 
@@ -62,6 +62,7 @@ pub(crate) fn hello(peer: u8, tracks: &[(u16, u8)]) -> Hello {
                 role: Role::Watching,
             })
             .collect(),
+        witness: None,
     }
 }
 
@@ -189,6 +190,7 @@ fn any_hello() -> impl Strategy<Value = Hello> {
                     swarm: SWARM,
                     class,
                     proof: proof.into(),
+                    witness: None,
                     tracks: tracks
                         .into_iter()
                         .map(|(handle, role)| HelloTrack {
