@@ -109,8 +109,8 @@ impl Agenda {
 
     fn hear_said(&mut self, said: &Said) {
         match said {
+            Said::Class(_) => self.sources.spoil(),
             Said::MapRequest { .. }
-            | Said::Class(_)
             | Said::Intent { .. }
             | Said::IntentWithdrawn { .. }
             | Said::HasMaps { .. } => {}
@@ -120,7 +120,7 @@ impl Agenda {
             | Said::Have { .. }
             | Said::Holds { .. }
             | Said::Lost { .. }
-            | Said::RoundTrip(_) => self.sources.spoil(),
+            | Said::RoundTrip { .. } => self.sources.spoil(),
             Said::Reject { .. } => {
                 self.requests.spoil();
                 self.patience.spoil();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use p2pcdn_wire::{
-    BlockSet, Instant, LinkId, OrdinalRange, Role, Say, SegmentRef, TrackIndex, tag_digest,
+    BlockSet, Instant, LinkId, OrdinalRange, Role, Say, SegmentRef, TrackIndex, UploadClass,
+    tag_digest,
 };
 
 use crate::{
@@ -14,14 +15,14 @@ use crate::{
 
 /// Neighbours that are told of the progress of one segment; 3 or 4 that forward are enough for
 /// the number of copies to double each generation, and some have no room.
-const PROGRESS_DEGREE: usize = 6;
+const PROGRESS_DEGREE: usize = 16;
 
 /// Progress is told after this time and this many blocks, whichever is longer...
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 const PROGRESS_BLOCKS: u32 = 4;
 
 /// ...or after this time, however little it is.
-const PROGRESS_PATIENCE: Duration = Duration::from_millis(200);
+const PROGRESS_PATIENCE: Duration = Duration::from_millis(60);
 
 impl Scheduler {
     /// Tells a neighbour that joined a track what we hold there.
@@ -112,6 +113,10 @@ impl Scheduler {
 
     /// When the next progress of a segment is to be told; `None` when there is none.
     fn progress_due(&self, name: SegmentRef) -> Option<Instant> {
+        // Nobody asks a viewer that declares no uplink.
+        if self.policy.effective_class() == UploadClass::None {
+            return None;
+        }
         progress_due(self.track(name.track)?.get(name)?, self.now)
     }
 

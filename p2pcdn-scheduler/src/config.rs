@@ -22,6 +22,13 @@ pub struct Config {
     /// Safety on top of every estimate of how long HTTP takes; default 250 ms, a retransmission
     /// time-out of TCP (RFC 6298 minimum as Linux has it, 200 ms) and a scheduling delay.
     pub margin: Duration,
+    /// Neighbours from which on the least useful ones are let go of, so that better ones find room;
+    /// default 16, four times those that forward a block, so that no block's way depends on one of
+    /// them. Useless ones are let go of below it only when none is of use.
+    pub neighbours: usize,
+    /// How many viewers are to fetch each segment over HTTP: default 1, enough where its bytes prove
+    /// themselves; as many as witnesses are needed where fetchers vouch for them. Zero counts as 1.
+    pub duty_copies: u32,
     /// The throughput assumed before anything was measured; default 4 Mb/s.
     pub throughput_prior: BitRate,
     /// The time to first byte assumed before anything was measured; default 200 ms.
@@ -38,6 +45,8 @@ impl Config {
             keep_behind: Duration::from_secs(60),
             expect_peers_for: Duration::from_secs(3),
             margin: Duration::from_millis(250),
+            neighbours: 16,
+            duty_copies: 1,
             throughput_prior: BitRate::from_bps(4_000_000),
             ttfb_prior: Duration::from_millis(200),
         }

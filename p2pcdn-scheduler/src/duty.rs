@@ -1,6 +1,6 @@
 //! Taking part in the duty election: one viewer fetches what nobody has yet.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use p2pcdn_metrics::HttpReason;
 use p2pcdn_wire::{BLOCK_LEN, Instant, MAX_DURATION, Say, SegmentRef};
@@ -8,6 +8,7 @@ use p2pcdn_wire::{BLOCK_LEN, Instant, MAX_DURATION, Say, SegmentRef};
 use crate::{
     election,
     http::Candidate,
+    neighbour::Neighbour,
     scheduler::{Scheduler, earliest},
     segment::{Duty, Promise},
 };
@@ -137,14 +138,31 @@ impl Scheduler {
     /// Whether a neighbour holds, intends or delivers the segment, and until when that stands
     /// without further news.
     fn supported_until(&self, name: SegmentRef) -> Option<Support> {
-        let neighbours = || self.neighbours.values();
-        if neighbours().any(|neighbour| neighbour.delivers(name, self.now)) {
+        let (now, copies) = (self.now, self.copies_needed(name));
+        let delivers = |neighbour: &&Neighbour| neighbour.delivers(name, now);
+        let delivered = self.neighbours.values().filter(delivers).take(copies);
+        let lacking = copies - delivered.count();
+        if lacking == 0 {
             return Some(Support::Delivered);
         }
-        neighbours()
-            .filter_map(|neighbour| neighbour.intends_until(name, self.now))
-            .max()
-            .map(Support::Until)
+        let others = self.neighbours.values().filter(|it| !delivers(it));
+        let intents = others.filter_map(|neighbour| neighbour.intends_until(name, now));
+        if lacking == 1 {
+            return intents.max().map(Support::Until);
+        }
+        let mut intents: Vec<_> = intents.collect();
+        intents.sort_unstable_by_key(|until| Reverse(*until));
+        intents.get(lacking - 1).copied().map(Support::Until)
+    }
+
+    /// How many others have to bring a segment so that we need not: one once its bytes prove
+    /// themselves.
+    fn copies_needed(&self, name: SegmentRef) -> usize {
+        let segment = self.track(name.track).and_then(|track| track.get(name));
+        if segment.is_some_and(|segment| segment.has_map) {
+            return 1;
+        }
+        usize::try_from(self.config.duty_copies.max(1)).unwrap_or(usize::MAX)
     }
 
     /// How long until our turn; `None` when it never comes.
@@ -164,6 +182,8 @@ impl Scheduler {
         let mean_weight = f64::from(weight.max(1)) / (draws.len().max(1) as f64);
         let own = self.voter.draw(name, class);
         let rank = election::rank(own, &draws, viewers, mean_weight)?;
+        // As many as copies are needed go first.
+        let rank = (rank - f64::from(self.config.duty_copies.max(1) - 1)).max(0.0);
         Some(election::wait(rank, viewers, self.generation(), slack))
     }
 

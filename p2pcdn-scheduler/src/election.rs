@@ -43,6 +43,16 @@ impl Voter {
         mix(self.0 ^ mix(to.0 ^ segment.ordinal))
     }
 
+    /// A number that two viewers have in common, whichever of them asks.
+    pub(crate) fn pair(self, other: Self) -> u64 {
+        mix(self.0 ^ other.0)
+    }
+
+    /// A number in 0..1 of its own, to spread what all viewers do at the same intervals.
+    pub(crate) fn phase(self) -> f64 {
+        (mix(self.0 ^ 0xbb67_ae85) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// A number in 0..1 of its own for each segment, to spread what would otherwise happen to all
     /// viewers at once.
     pub(crate) fn jitter(self, segment: SegmentRef) -> f64 {

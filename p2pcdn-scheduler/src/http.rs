@@ -27,6 +27,10 @@ const RESCUE_JITTER: Duration = Duration::from_millis(300);
 /// a live viewer.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Blocks that are fetched although they are there or come anyway, so that one request does for
+/// two ranges: on a line of 5 Mb/s they take as long as a time to first byte.
+const MAX_GAP: u32 = 4;
+
 /// One HTTP attempt under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fetch {
@@ -38,6 +42,8 @@ pub(crate) struct Fetch {
     pub(crate) cursor: u64,
     /// When the response head came.
     pub(crate) answered_at: Option<Instant>,
+    /// Whether what it brings would else come too late.
+    pub(crate) is_urgent: bool,
     /// When something last came of it, or when it began.
     pub(crate) heard_at: Instant,
 }
@@ -76,21 +82,72 @@ struct HttpQueue {
     is_next: bool,
 }
 
+/// Whether a segment comes too late unless HTTP brings it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Danger {
+    Absent,
+    Present,
+}
+
+/// Whether any segment comes too late unless HTTP begins now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pressure {
+    Absent,
+    Present,
+}
+
 impl Scheduler {
     pub(crate) fn plan_http(&mut self) {
         self.stop_needless_fetches();
         self.pessimistic = self.throughput.pessimistic(self.now);
         self.settle();
         self.wake_for_the_next_segment();
+        let mut endangered = Vec::new();
         for place in 0..self.tracks.len() {
-            let mut queue = self.http_queue(place);
-            while let Some(candidate) = self.next_candidate(&mut queue) {
-                if self.fetches.len() >= MAX_FETCHES {
-                    return;
-                }
-                self.consider_http(candidate);
+            endangered.extend(self.plan_track(place));
+        }
+        if endangered != self.endangered {
+            self.endangered = endangered;
+            self.agenda.sources.spoil();
+            self.agenda.uploads.spoil();
+        }
+    }
+
+    /// Starts what has to be started of one track; the segment that is in danger, if one is.
+    fn plan_track(&mut self, place: usize) -> Option<SegmentRef> {
+        let pressure = self.pressure(place);
+        let mut queue = self.http_queue(place);
+        while let Some(candidate) = self.next_candidate(&mut queue) {
+            if self.consider_http(candidate, pressure) == Danger::Present {
+                return Some(candidate.name);
+            }
+            if self.fetches.len() >= MAX_FETCHES {
+                break;
             }
         }
+        None
+    }
+
+    /// Whether some segment comes too late unless HTTP starts now. The first one that lacks
+    /// something is then fetched first, whichever it is: of two deadlines, that of the earlier one
+    /// is met by whoever can meet both.
+    fn pressure(&mut self, place: usize) -> Pressure {
+        let mut queue = self.http_queue(place);
+        let mut first: Option<Instant> = None;
+        while let Some(candidate) = self.next_candidate(&mut queue) {
+            let name = candidate.name;
+            let segment = self.track(name.track).and_then(|track| track.get(name));
+            let Some(segment) = segment.filter(|it| it.work().retry.not_before <= self.now) else {
+                continue;
+            };
+            let at = self.rescue_at(candidate, self.missing_len(segment));
+            first = earliest(first, Some(at));
+            if at <= self.now {
+                return Pressure::Present;
+            }
+        }
+        first.into_iter().for_each(|at| self.wake_if_playing(at));
+        Pressure::Absent
     }
 
     /// Asks to be woken when time alone brings a segment within the buffer target.
@@ -195,15 +252,17 @@ impl Scheduler {
         Some(candidate)
     }
 
-    fn consider_http(&mut self, candidate: Candidate) {
+    /// Starts what has to be started now. Where there is danger, whatever else the line carried
+    /// would only make it come later: two transfers at a time never finish the first one sooner.
+    fn consider_http(&mut self, candidate: Candidate, pressure: Pressure) -> Danger {
         let name = candidate.name;
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
-            return;
+            return Danger::Absent;
         };
         if segment.work().retry.not_before > self.now {
             let at = segment.work().retry.not_before;
             self.wake(at);
-            return;
+            return Danger::Absent;
         }
         let track_is_idle = !self.fetches.iter().any(|f| f.segment.track == name.track);
         if !segment.is_shared() || self.is_alone(name.track) {
@@ -211,32 +270,45 @@ impl Scheduler {
                 let reason = self.reason_without_peers(segment);
                 self.fetch_missing(name, reason);
             }
-            return;
+            return Danger::Absent;
         }
         if candidate.is_next && self.is_starving(candidate) {
             if track_is_idle {
                 let reason = self.reason_to_hurry(segment);
                 self.fetch_missing(name, reason);
             }
-            return;
+            return Danger::Present;
         }
         if self.clock.is_waiting() && !candidate.is_next {
             // Whatever else HTTP carries now delays the first frame.
-            return;
+            return Danger::Absent;
         }
         let rescue_at = self.rescue_at(candidate, self.missing_len(segment));
-        if rescue_at <= self.now {
-            self.rescue(candidate);
-            return;
+        if pressure == Pressure::Present {
+            // What a later segment needs is about to be in the way of this one.
+            let soon = match rescue_at <= self.now {
+                true => 0,
+                false => self.missing_len(segment),
+            };
+            self.rescue(candidate, soon);
         }
-        self.wake_if_playing(rescue_at);
+        if rescue_at <= self.now || self.is_rescued(name) {
+            return Danger::Present;
+        }
         if !self.has_company(name.track) {
             // Neighbours are expected, and may hold it.
             let until = self.expects_peers_until;
             self.wake(until);
-            return;
+            return Danger::Absent;
         }
         self.stand_for_duty(candidate, rescue_at.saturating_duration_since(self.now));
+        Danger::Absent
+    }
+
+    /// Whether HTTP is bringing what was about to come too late.
+    fn is_rescued(&self, name: SegmentRef) -> bool {
+        let mut fetches = self.fetches.iter();
+        fetches.any(|fetch| fetch.segment == name && fetch.is_urgent && self.is_alive(fetch))
     }
 
     /// Notes when the buffer first reaches its safe level after a start.
@@ -266,9 +338,12 @@ impl Scheduler {
         })
     }
 
-    /// Whether the buffer is so low that HTTP starts at once.
+    /// Whether HTTP starts at once: nothing is shown, or the buffer has not been safe since
+    /// something was. Later a low buffer is what peers left open, and the rescue of exactly that is
+    /// in time.
     fn is_starving(&self, candidate: Candidate) -> bool {
-        self.clock.is_waiting() || candidate.slack < self.safe_level(candidate)
+        let is_filling = !self.has_settled && candidate.slack < self.safe_level(candidate);
+        self.clock.is_waiting() || is_filling
     }
 
     /// The buffer level below which nothing waits for peers: the time to rescue one segment, and
@@ -302,11 +377,23 @@ impl Scheduler {
     /// The last moment at which HTTP can start on `bytes` of a segment and still be in time.
     fn rescue_at(&self, candidate: Candidate, bytes: u64) -> Instant {
         let jitter = RESCUE_JITTER.mul_f64(self.voter.jitter(candidate.name));
+        // What neighbours were asked for comes over the same line.
+        let outstanding = u64::from(self.outstanding_count()) * BLOCK_LEN;
         let needs = self
             .http_time(bytes.saturating_add(candidate.ahead))
+            .saturating_add(self.throughput.estimate().time_for(outstanding))
             .saturating_add(self.config.margin)
             .saturating_add(jitter);
         self.now + candidate.slack.saturating_sub(needs)
+    }
+
+    /// The bytes that an attempt has still to bring.
+    fn left_of(&self, fetch: &Fetch) -> u64 {
+        let segment = self
+            .track(fetch.segment.track)
+            .and_then(|track| Some((track, track.get(fetch.segment)?)));
+        let len = segment.map_or(0, |(track, segment)| track.expected_len(segment));
+        fetch.range.end.min(len).saturating_sub(fetch.cursor)
     }
 
     /// Asks to be woken when the slack is used up; while the playhead stands, none of it is.
@@ -383,8 +470,9 @@ impl Scheduler {
     }
 
     /// Fetches exactly what peers are not about to deliver, from the end backwards; and when time
-    /// is over even for that, what they are about to deliver as well.
-    fn rescue(&mut self, candidate: Candidate) {
+    /// is over even for that, what they are about to deliver as well. HTTP may be about to bring
+    /// `soon` bytes of later segments.
+    fn rescue(&mut self, candidate: Candidate, soon: u64) {
         let name = candidate.name;
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
             return;
@@ -400,23 +488,21 @@ impl Scheduler {
             missing.subtract(&fetch.covers(len));
         }
         let expected = u64::from(segment.work().requested.len()) * BLOCK_LEN;
-        let hedge_at = self.rescue_at(
-            Candidate {
-                ahead: 0,
-                ..candidate
-            },
-            expected,
-        );
+        // What HTTP already brings for later is in the way.
+        let others = self.fetches.iter().filter(|fetch| fetch.segment != name);
+        let ahead = others
+            .map(|fetch| self.left_of(fetch))
+            .sum::<u64>()
+            .max(soon);
+        let hedge_at = self.rescue_at(Candidate { ahead, ..candidate }, expected);
         if hedge_at > self.now {
             missing.subtract(&segment.work().requested);
             self.wake_if_playing(hedge_at);
         }
-        let mut runs: Vec<_> = missing.ranges().collect();
-        runs.reverse();
-        for run in runs {
-            if self.fetches.len() >= MAX_FETCHES {
-                return;
-            }
+        // One is left for an earlier segment, whose blocks from peers may yet fail to come.
+        let most = MAX_FETCHES - usize::from(!candidate.is_next);
+        let room = most.saturating_sub(self.fetches.len());
+        for run in cover(&missing, room).into_iter().rev() {
             self.start_fetch(name, run.bytes(len), reason);
         }
     }
@@ -436,6 +522,10 @@ impl Scheduler {
             range,
             cursor: range.start,
             answered_at: None,
+            is_urgent: matches!(
+                reason,
+                HttpReason::Deadline | HttpReason::NoHolder | HttpReason::Startup
+            ),
             heard_at: self.now,
         });
         self.outputs.push_back(Output::Fetch {
@@ -487,5 +577,45 @@ impl Scheduler {
             self.throughput.record(bytes, took, self.now);
         }
         Some(fetch)
+    }
+}
+
+/// At most `most` ranges that cover the blocks over as few others as that allows, since each range
+/// is a request with its own time to first byte; only the first ones where they lie far apart.
+fn cover(blocks: &BlockSet, most: usize) -> Vec<BlockRange> {
+    if most == 0 {
+        return Vec::new();
+    }
+    let mut runs: Vec<_> = blocks.ranges().collect();
+    while runs.len() > most {
+        let gap = |at: &usize| runs[at + 1].start - runs[*at].end;
+        let narrowest = (0..runs.len() - 1).min_by_key(gap);
+        let Some(narrowest) = narrowest.filter(|at| gap(at) <= MAX_GAP) else {
+            runs.truncate(most);
+            break;
+        };
+        runs[narrowest].end = runs[narrowest + 1].end;
+        runs.remove(narrowest + 1);
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_covered_by_few_ranges_across_the_narrowest_gaps() {
+        let blocks: BlockSet = [0, 1, 4, 6, 7, 20].into_iter().collect();
+        let ranges = |most| {
+            let ranges = cover(&blocks, most).into_iter();
+            ranges.map(|run| (run.start, run.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(4), [(0, 2), (4, 5), (6, 8), (20, 21)]);
+        assert_eq!(ranges(3), [(0, 2), (4, 8), (20, 21)]);
+        assert_eq!(ranges(2), [(0, 8), (20, 21)]);
+        // Eleven blocks nobody needs are too many.
+        assert_eq!(ranges(1), [(0, 8)]);
+        assert_eq!(ranges(0), []);
     }
 }

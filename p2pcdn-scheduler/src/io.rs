@@ -335,6 +335,11 @@ pub enum Event {
         /// The block.
         block: u32,
     },
+    /// A neighbour was let go of because nothing, or little, was exchanged with it.
+    PeerLetGo {
+        /// The peer, not to be connected to again soon.
+        peer: PeerId,
+    },
 }
 
 // Every queued output costs this much; a session's queues are budgeted on it.

@@ -102,6 +102,7 @@
 
 mod agenda;
 mod announce;
+mod choice;
 mod clock;
 mod config;
 mod duty;
@@ -112,6 +113,7 @@ mod io;
 mod memory;
 mod neighbour;
 mod neighbours;
+mod pacing;
 mod peers;
 mod range_set;
 mod scheduler;

@@ -7,7 +7,10 @@ use p2pcdn_wire::{
     RequestId, Role, Said, SegmentRef, TrackIndex, UploadClass,
 };
 
-use crate::{election::Voter, range_set::RangeSet, scheduler::earliest, upload::Upload};
+use crate::{
+    choice::Worth, election::Voter, pacing::Base, range_set::RangeSet, scheduler::earliest,
+    upload::Upload,
+};
 
 /// Round-trip time assumed until the link measured one: a domestic one.
 const RTT_PRIOR: Duration = Duration::from_millis(50);
@@ -49,8 +52,11 @@ pub(crate) struct Neighbour {
     early: VecDeque<Early>,
     pub(crate) outstanding: Vec<Outstanding>,
     pub(crate) standing: Standing,
+    pub(crate) worth: Worth,
     /// Its requests, waiting to be served.
     pub(crate) uploads: Vec<Upload>,
+    /// How long it takes to get there when nothing queues.
+    pub(crate) base: Base,
     /// Bytes that the transport takes now.
     pub(crate) credit: u64,
     recent_len: u64,
@@ -58,6 +64,8 @@ pub(crate) struct Neighbour {
     /// What the two come to.
     rate: BitRate,
     last_block_at: Instant,
+    /// When a block was last served to it.
+    pub(crate) served_at: Instant,
     next_request: u32,
 }
 
@@ -156,12 +164,15 @@ impl Neighbour {
             early: VecDeque::new(),
             outstanding: Vec::new(),
             standing: Standing::default(),
+            worth: Worth::new(now),
             uploads: Vec::new(),
+            base: Base::new(now),
             credit: 0,
             recent_len: 2 * BLOCK_LEN,
             recent_time: RATE_PRIOR.time_for(2 * BLOCK_LEN),
             rate: MIN_RATE,
             last_block_at: now,
+            served_at: Instant::EPOCH,
             next_request: 0,
         };
         new.rate = new.measured_rate();
@@ -237,8 +248,16 @@ impl Neighbour {
         });
     }
 
+    /// A shorter round trip is believed at once, a longer one slowly: what is wanted is the
+    /// distance, not the queue of the moment.
     pub(crate) fn measured_rtt(&mut self, rtt: Duration) {
-        self.rtt = rtt.min(MAX_DURATION);
+        let rtt = rtt.min(MAX_DURATION);
+        let is_first = self.base.is_new();
+        self.rtt = if is_first || rtt < self.rtt {
+            rtt
+        } else {
+            (self.rtt * 7 + rtt) / 8
+        };
     }
 
     /// Whether it plays the track, and so may be on duty.
@@ -302,13 +321,18 @@ impl Neighbour {
         self.uploads.iter().map(|upload| upload.blocks.len()).sum()
     }
 
+    /// Blocks that it was asked for and that have not come.
+    pub(crate) fn outstanding_count(&self) -> u32 {
+        self.outstanding.iter().map(|out| out.blocks.len()).sum()
+    }
+
     /// How many more blocks may be requested of it now.
     pub(crate) fn window(&self) -> usize {
         let outstanding: u32 = self.outstanding.iter().map(|out| out.blocks.len()).sum();
         let product = self.rate().bytes_in(self.rtt * 2) / BLOCK_LEN;
         let window = usize::try_from(product)
             .unwrap_or(MAX_WINDOW)
-            .saturating_add(4)
+            .saturating_add(2)
             .min(MAX_WINDOW);
         window.saturating_sub(outstanding as usize)
     }
@@ -335,6 +359,7 @@ impl Neighbour {
         &mut self,
         segment: SegmentRef,
         blocks: BlockSet,
+        slack: Duration,
         now: Instant,
     ) -> RequestId {
         if self.outstanding.is_empty() {
@@ -342,7 +367,8 @@ impl Neighbour {
         }
         let request = RequestId(self.next_request);
         self.next_request = self.next_request.wrapping_add(1);
-        let lapses_at = now + self.patience();
+        let patience = self.patience().max(slack / 4).min(MAX_PATIENCE);
+        let lapses_at = now + patience;
         self.outstanding.reserve_exact(1);
         self.outstanding.push(Outstanding {
             request,
@@ -380,10 +406,11 @@ impl Neighbour {
             self.outstanding = Vec::new();
         }
         self.standing.kept_a_promise();
+        self.worth.exchanged(now);
         self.measure(len, now);
         // Requests queue up behind each other: one block is progress for all of them.
         for out in &mut self.outstanding {
-            out.lapses_at = now + patience;
+            out.lapses_at = out.lapses_at.max(now + patience);
         }
         true
     }

@@ -3,11 +3,13 @@
 use std::{cmp::Reverse, time::Duration};
 
 use p2pcdn_wire::{
-    BlockRange, BlockSet, LinkId, MAX_DURATION, MediaTime, Say, SegmentRef, block_count,
+    BLOCK_LEN, BlockRange, BlockSet, LinkId, MAX_DURATION, MediaTime, Say, SegmentRef, UploadClass,
+    block_count,
 };
 
 use crate::{
     http::Fetch,
+    neighbour::Neighbour,
     scheduler::{Scheduler, earliest},
     segment::Segment,
 };
@@ -17,10 +19,15 @@ use crate::{
 const MAX_RUN: u32 = 4;
 
 /// Slack below which a segment's blocks are taken in the order of deadlines.
-const URGENT: Duration = Duration::from_millis(1_500);
+pub(crate) const URGENT: Duration = Duration::from_millis(1_500);
 
 /// Blocks of a segment that may be on their way or wait while its block map is not there.
 const MAX_UNMAPPED: u32 = 8;
+
+/// How much of the line's time all outstanding requests together may take; and how many blocks may
+/// always be outstanding, because the estimate is of HTTP, which an overloaded origin slows down.
+const MAX_QUEUE: Duration = Duration::from_millis(300);
+const MIN_OUTSTANDING: u32 = 12;
 
 /// When HTTP and peers work on one segment from both ends, peers leave this many blocks before
 /// the meeting point to HTTP, which is on its way already.
@@ -75,8 +82,9 @@ impl Scheduler {
         }
         let mut wanted = std::mem::take(&mut self.scratch);
         self.wanted_by_priority(&mut wanted);
+        let mut room = self.room();
         for wanted in &wanted {
-            self.request_blocks(wanted.name, wanted.slack);
+            self.request_blocks(wanted.name, wanted.slack, &mut room);
         }
         wanted.clear();
         self.scratch = wanted;
@@ -139,6 +147,7 @@ impl Scheduler {
         for (link, out) in lapsed {
             self.release(out.segment, &out.blocks);
             let request = out.request;
+            tracing::debug!(%link, segment = %out.segment, blocks = ?out.blocks, "a request lapsed");
             self.say(link, Say::Cancel { request });
         }
     }
@@ -202,6 +211,9 @@ impl Scheduler {
                 if segment.completed || !segment.is_shared() {
                     continue;
                 }
+                if self.would_endanger(segment.name) {
+                    continue;
+                }
                 let slack = self.clock.time_until(segment.start, self.now);
                 let ordinal = segment.name.ordinal;
                 let priority = if slack < URGENT {
@@ -223,7 +235,29 @@ impl Scheduler {
         wanted.sort_unstable();
     }
 
-    fn request_blocks(&mut self, name: SegmentRef, slack: Duration) {
+    /// Whether blocks of this segment would be in the way of one that HTTP hurries to bring.
+    fn would_endanger(&self, name: SegmentRef) -> bool {
+        !self.endangered.is_empty()
+            && (!self.endangered.contains(&name) || self.fetches_of(name).next().is_some())
+    }
+
+    /// Blocks that neighbours were asked for and that have not come.
+    pub(crate) fn outstanding_count(&self) -> u32 {
+        self.neighbours
+            .values()
+            .map(Neighbour::outstanding_count)
+            .sum()
+    }
+
+    /// How many more blocks may be asked for: what all neighbours together are asked for is on the
+    /// line before anything that turns out to be urgent.
+    fn room(&self) -> u32 {
+        let line = self.throughput.estimate().bytes_in(MAX_QUEUE) / BLOCK_LEN;
+        let most = u32::try_from(line).unwrap_or(u32::MAX).max(MIN_OUTSTANDING);
+        most.saturating_sub(self.outstanding_count())
+    }
+
+    fn request_blocks(&mut self, name: SegmentRef, slack: Duration, room: &mut u32) {
         let Some(segment) = self.track(name.track).and_then(|track| track.get(name)) else {
             return;
         };
@@ -236,7 +270,11 @@ impl Scheduler {
         let in_order = slack < URGENT;
         let mut sources = self.sources(name, &wanted);
         let rarity = Rarity::of(&sources, &wanted);
-        while let Some(block) = self.pick(&rarity, &sources, &wanted, in_order, backwards) {
+        // A block that nobody is asked for must not be drawn either: a plan made once more has to
+        // leave the generator alone.
+        while *room > 0
+            && let Some(block) = self.pick(&rarity, &sources, &wanted, in_order, backwards)
+        {
             let Some(source) = sources
                 .iter_mut()
                 .filter(|source| source.window > 0 && source.blocks.contains(block))
@@ -244,7 +282,7 @@ impl Scheduler {
             else {
                 return;
             };
-            let most = source.window.min(MAX_RUN);
+            let most = source.window.min(MAX_RUN).min(*room);
             let run = if backwards {
                 run_to(block, &source.blocks, most)
             } else {
@@ -252,6 +290,7 @@ impl Scheduler {
             };
             let blocks = BlockSet::from_range(run);
             source.window -= run.len();
+            *room -= run.len();
             let link = source.link;
             wanted.subtract(&blocks);
             for source in &mut sources {
@@ -264,7 +303,7 @@ impl Scheduler {
             let Some(neighbour) = self.neighbours.get_mut(link) else {
                 return;
             };
-            let request = neighbour.request(name, blocks, now);
+            let request = neighbour.request(name, blocks, slack, now);
             self.agenda.requests.spoil();
             self.agenda.patience.spoil();
             let delivery_time = neighbour.delivery_time();
@@ -340,7 +379,8 @@ impl Scheduler {
             let Some(track) = neighbour.track(name.track) else {
                 continue;
             };
-            if !track.holds_any(name.ordinal) || !neighbour.standing.is_good(self.now) {
+            let serves = neighbour.class != UploadClass::None;
+            if !serves || !track.holds_any(name.ordinal) || !neighbour.standing.is_good(self.now) {
                 continue;
             }
             let window = neighbour.window();

@@ -14,6 +14,7 @@ use crate::{
     io::{Event, Growth, Input, Listed, Output, Playback, PlaybackState},
     neighbour::Neighbour,
     neighbours::Neighbours,
+    pacing::Pacer,
     peers::Wanted,
     segment::{Segment, Track},
     upload::Allowance,
@@ -47,8 +48,11 @@ pub struct Scheduler {
     /// Whether the buffer reached its safe level since playback last started.
     pub(crate) has_settled: bool,
     pub(crate) allowance: Allowance,
+    pub(crate) pacer: Pacer,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) agenda: Agenda,
+    /// When the neighbours are looked at for one to let go of.
+    pub(crate) look_at: Instant,
     /// An intent of a neighbour expires then, at the earliest.
     pub(crate) intents_expire_at: Instant,
     /// Segments whose progress is not told yet.
@@ -59,6 +63,8 @@ pub struct Scheduler {
     pub(crate) memory_room: u64,
     /// Empty between decisions, kept for its memory.
     pub(crate) scratch: Vec<Wanted>,
+    /// The segments that HTTP hurries to bring, one a track at most.
+    pub(crate) endangered: Vec<SegmentRef>,
     wake_at: Option<Instant>,
     again_at: Option<Instant>,
     is_dirty: bool,
@@ -122,13 +128,16 @@ impl Scheduler {
             expects_peers_until: now,
             has_settled: false,
             allowance: Allowance::new(now),
+            pacer: Pacer::new(now),
             outputs: VecDeque::new(),
             agenda: Agenda::new(),
+            look_at: Self::first_look(Voter::new(config.peer), now),
             intents_expire_at: end_of_time(),
             unannounced: Vec::new(),
             promised: Vec::new(),
             memory_room: 0,
             scratch: Vec::new(),
+            endangered: Vec::new(),
             wake_at: None,
             again_at: None,
             is_dirty: false,
@@ -287,6 +296,7 @@ impl Scheduler {
             let left = left.filter_map(|neighbour| neighbour.expire_intents(self.now));
             self.intents_expire_at = left.min().unwrap_or_else(end_of_time);
         }
+        self.plan_choice();
         self.plan_http();
         self.plan_peers();
         self.plan_promises();
@@ -415,7 +425,7 @@ impl Scheduler {
     fn playback_changed(&mut self, playback: Playback) {
         let starts = playback.state == PlaybackState::Starting
             && self.clock.state() != PlaybackState::Starting;
-        if starts {
+        if starts || playback.state == PlaybackState::Stalled {
             self.has_settled = false;
         }
         self.clock = PlaybackClock::new(playback, self.now);

@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) len: Option<u64>,
     pub(crate) has_map: bool,
     pub(crate) verified: BlockSet,
+    /// Blocks that were served to somebody.
+    pub(crate) served: BlockSet,
     pub(crate) duty: Duty,
     pub(crate) completed: bool,
     /// Boxed, because of a window of segments only a few are being worked at.
@@ -128,6 +130,7 @@ impl Segment {
             len: None,
             has_map: false,
             verified: BlockSet::new(),
+            served: BlockSet::new(),
             duty: Duty::Unknown,
             completed: false,
             work: None,
@@ -227,6 +230,7 @@ impl Segment {
     /// Forgets all bytes.
     pub(crate) fn clear(&mut self) {
         self.verified.clear();
+        self.served.clear();
         self.completed = false;
         if let Some(work) = &mut self.work {
             **work = Work {

@@ -46,6 +46,10 @@ impl Scheduler {
             }
             Standing::Known => {}
         }
+        self.note_offers(link, &said);
+        let Some(neighbour) = self.neighbours.get_mut(link) else {
+            return;
+        };
         match said {
             Said::Joined { track, role } => {
                 if neighbour.joined(track, role) {
@@ -54,7 +58,7 @@ impl Scheduler {
             }
             Said::Left { track } => neighbour.left(track),
             Said::Class(class) => neighbour.class = class,
-            Said::RoundTrip(rtt) => neighbour.measured_rtt(rtt),
+            Said::RoundTrip { took, outward } => self.round_trip(link, took, outward),
             Said::Have {
                 track, ordinals, ..
             } => {

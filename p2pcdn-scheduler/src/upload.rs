@@ -1,6 +1,6 @@
 //! Serving: earliest deadline first, late work rejected at once.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use p2pcdn_wire::{
     BLOCK_LEN, BitRate, BlockRange, Instant, LinkId, RejectReason, RequestId, Say, SegmentId,
@@ -10,6 +10,7 @@ use p2pcdn_wire::{
 use crate::{
     io::Output,
     neighbour::Neighbour,
+    peers::URGENT,
     scheduler::{Scheduler, earliest},
 };
 
@@ -20,6 +21,9 @@ const MAX_QUEUED_BLOCKS: u32 = 256;
 /// Blocks of them that one neighbour may have waiting: 1 MiB, four times what a requester here has
 /// outstanding, so that nobody takes all the room.
 const MAX_QUEUED_OF_ONE: u32 = 64;
+
+/// How long a request may have to wait for what others were served already.
+const MAX_WAIT: Duration = Duration::from_millis(300);
 
 /// Room for the head of a block's message.
 const HEAD_LEN: u64 = 32;
@@ -34,6 +38,25 @@ pub(crate) struct Upload {
     pub(crate) segment: SegmentRef,
     pub(crate) blocks: BlockRange,
     pub(crate) deadline: Instant,
+}
+
+/// A request's place among those that wait: field order is the priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    rank: Rank,
+    deadline: Instant,
+    link: LinkId,
+    request: RequestId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Urgent,
+    Spread {
+        was_served: bool,
+        weight: Reverse<u32>,
+        served_at: Instant,
+    },
 }
 
 /// A request as the peer made it.
@@ -135,6 +158,12 @@ impl Scheduler {
         {
             return Err(RejectReason::Busy);
         }
+        // Who waits here for what others have by now would better ask them.
+        let is_fresh = (range.start..range.end).any(|block| !segment.served.contains(block));
+        let wait = self.pacer.time_for(u64::from(queued) * BLOCK_LEN);
+        if !is_fresh && wait > MAX_WAIT {
+            return Err(RejectReason::Busy);
+        }
         Ok(())
     }
 
@@ -149,7 +178,16 @@ impl Scheduler {
             return;
         }
         self.sweep_uploads();
-        while let Some(link) = self.next_to_serve() {
+        // Requests and acknowledgements of what HTTP hurries to bring share the uplink.
+        if self.needs_the_uplink() {
+            return;
+        }
+        while let Some(turn) = self.next_to_serve() {
+            if let Err(wait) = self.pacer.may_send(self.now) {
+                self.wake(self.now + wait);
+                self.look_again(self.now);
+                return;
+            }
             if let Some(limit) = self.policy.upload_limit
                 && let Err(wait) = self.allowance.take(limit, self.now)
             {
@@ -159,8 +197,18 @@ impl Scheduler {
                 self.look_again(self.now);
                 return;
             }
-            self.serve_one(link);
+            self.serve_one(turn);
         }
+    }
+
+    /// Whether serving would be in the way of what HTTP hurries to bring.
+    fn needs_the_uplink(&self) -> bool {
+        let is_close = |name: &SegmentRef| {
+            let segment = self.track(name.track).and_then(|track| track.get(*name));
+            segment.is_some_and(|it| self.clock.time_until(it.start, self.now) < 2 * URGENT)
+        };
+        let is_any = !self.endangered.is_empty();
+        is_any && (!self.pacer.is_nimble() || self.endangered.iter().any(is_close))
     }
 
     /// Rejects the requests whose deadline passed and those for segments that are gone.
@@ -199,32 +247,52 @@ impl Scheduler {
         }
     }
 
-    /// The link with the most urgent request among those that the transport has room for.
-    fn next_to_serve(&self) -> Option<LinkId> {
-        self.neighbours
-            .iter()
-            .filter(|(_, neighbour)| neighbour.credit >= BLOCK_LEN + HEAD_LEN)
-            .filter_map(|(link, neighbour)| {
-                let deadline = neighbour
-                    .uploads
-                    .iter()
-                    .map(|upload| upload.deadline)
-                    .min()?;
-                Some((deadline, link))
-            })
-            .min()
-            .map(|(_, link)| link)
+    /// What to serve next, among the links that the transport has room for.
+    fn next_to_serve(&self) -> Option<Turn> {
+        let mut next: Option<Turn> = None;
+        for (link, neighbour) in self.neighbours.iter() {
+            if neighbour.credit < BLOCK_LEN + HEAD_LEN {
+                continue;
+            }
+            for upload in &neighbour.uploads {
+                let turn = Turn {
+                    rank: self.rank(upload, neighbour),
+                    deadline: upload.deadline,
+                    link,
+                    request: upload.request,
+                };
+                if next.is_none_or(|best| turn < best) {
+                    next = Some(turn);
+                }
+            }
+        }
+        next
     }
 
-    fn serve_one(&mut self, link: LinkId) {
+    /// What runs out of time goes first. Of the rest, blocks that nobody was given yet, since they
+    /// multiply; those who upload much before those who upload little; then each link in turn, so
+    /// that the one whose player is furthest does not get everything.
+    fn rank(&self, upload: &Upload, neighbour: &Neighbour) -> Rank {
+        if upload.deadline <= self.now + URGENT {
+            return Rank::Urgent;
+        }
+        let segment = self
+            .track(upload.segment.track)
+            .and_then(|track| track.get(upload.segment));
+        Rank::Spread {
+            was_served: segment.is_some_and(|it| it.served.contains(upload.blocks.start)),
+            weight: Reverse(neighbour.class.weight()),
+            served_at: neighbour.served_at,
+        }
+    }
+
+    fn serve_one(&mut self, turn: Turn) {
+        let (link, now) = (turn.link, self.now);
         let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
-        let urgent = neighbour
-            .uploads
-            .iter_mut()
-            .min_by_key(|upload| (upload.deadline, upload.request));
-        let Some(upload) = urgent else {
+        let mut uploads = neighbour.uploads.iter_mut();
+        let Some(upload) = uploads.find(|upload| upload.request == turn.request) else {
             return;
         };
         let served = *upload;
@@ -238,13 +306,42 @@ impl Scheduler {
             }
         }
         self.agenda.uploads.spoil();
+        neighbour.served_at = now;
         neighbour.credit = neighbour.credit.saturating_sub(BLOCK_LEN + HEAD_LEN);
+        neighbour.worth.exchanged(now);
+        let wants_ping = self.pacer.sent(&mut neighbour.base, now);
+        let block = served.blocks.start;
+        self.with_segment(served.segment, |segment| {
+            segment.served.insert(block);
+        });
         self.outputs.push_back(Output::Serve {
             link,
             request: served.request,
             segment: served.segment,
-            block: served.blocks.start,
+            block,
         });
+        if wants_ping {
+            self.say(link, Say::Ping);
+        }
+    }
+
+    /// A neighbour answered a ping.
+    pub(crate) fn round_trip(&mut self, link: LinkId, took: Duration, outward: i64) {
+        let now = self.now;
+        if let Some(neighbour) = self.neighbours.get_mut(link) {
+            neighbour.measured_rtt(took);
+            neighbour.base.answered(outward, now);
+            self.pacer.confirm(&mut neighbour.base, now);
+            // Our own queue is in the way to every neighbour, theirs only in the way to one.
+            let excesses = self
+                .neighbours
+                .values()
+                .filter_map(|it| it.base.excess(now));
+            if let Some(excess) = excesses.min() {
+                self.pacer.answered(took, excess, now);
+                self.agenda.uploads.spoil();
+            }
+        }
     }
 }
 

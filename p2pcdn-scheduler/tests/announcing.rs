@@ -6,7 +6,7 @@ use p2pcdn_scheduler::Input;
 use p2pcdn_wire::{Role, Said, SegmentRef};
 use support::{
     TRACK,
-    rig::{Rig, Setup, has, joins, set, swarm, window},
+    rig::{Rig, Setup, has, intends, joins, set, swarm, window},
     segment,
 };
 
@@ -15,6 +15,14 @@ fn guest(neighbours: &str) -> Rig {
     let mut setup = Setup::new(window("#########."), swarm(neighbours));
     setup.policy.upload_class = p2pcdn_wire::UploadClass::None;
     let mut rig = setup.build();
+    assert_eq!(rig.says(), [""; 0]);
+    rig
+}
+
+/// A viewer that uploads, with segment 9 to get, which a promised to fetch.
+fn sharer(neighbours: &str) -> Rig {
+    let mut rig = Setup::new(window("#########."), swarm(neighbours)).build();
+    rig.hears('a', intends(9, 60_000));
     assert_eq!(rig.says(), [""; 0]);
     rig
 }
@@ -40,7 +48,7 @@ fn who_joins_is_told_everything_once() {
 
 #[test]
 fn progress_is_told_after_fifty_milliseconds_and_four_blocks() {
-    let mut rig = guest("a:0");
+    let mut rig = sharer("a:0");
     rig.stores(9, 0..1);
     // The first block goes out at once: it tells that there is something to ask for.
     assert_eq!(rig.says(), ["holds a 9[0..1]"]);
@@ -52,17 +60,18 @@ fn progress_is_told_after_fifty_milliseconds_and_four_blocks() {
 }
 
 #[test]
-fn little_progress_is_told_after_two_hundred_milliseconds() {
-    let mut rig = guest("a:0");
+fn little_progress_is_told_after_sixty_milliseconds() {
+    let mut rig = sharer("a:0");
     rig.stores(9, 0..1);
     rig.says();
     rig.stores(9, 1..2);
-    assert_eq!(rig.says_next(), (200, vec!["holds a 9[0..2]".to_owned()]));
+    assert_eq!(rig.says_next(), (60, vec!["holds a 9[0..2]".to_owned()]));
 }
 
 #[test]
-fn progress_is_told_to_six_that_want_it_and_completion_to_all() {
-    let mut rig = guest("a:0 b:0 c:0 d:0 e:0 f:0 g:0 h:0");
+fn progress_is_told_to_sixteen_that_want_it_and_completion_to_all() {
+    let neighbours: Vec<_> = ('a'..='r').map(|name| format!("{name}:0")).collect();
+    let mut rig = sharer(&neighbours.join(" "));
     rig.hears('a', has(9));
     rig.says();
     rig.stores(9, 0..1);
@@ -71,12 +80,21 @@ fn progress_is_told_to_six_that_want_it_and_completion_to_all() {
         .iter()
         .filter(|line| line.starts_with("holds"))
         .collect();
-    assert_eq!(told.len(), 6, "{lines:?}");
+    assert_eq!(told.len(), 16, "{lines:?}");
     assert!(!lines.contains(&"holds a 9[0..1]".into()));
     rig.stores(9, 1..8);
     let lines = rig.says();
     let told = lines.iter().filter(|line| line.starts_with("have")).count();
-    assert_eq!(told, 8, "{lines:?}");
+    assert_eq!(told, 18, "{lines:?}");
+}
+
+#[test]
+fn who_declares_no_uplink_tells_no_progress_but_completion() {
+    let mut rig = guest("a:0");
+    rig.stores(9, 0..5);
+    assert_eq!(rig.says_within(500), [""; 0]);
+    rig.stores(9, 5..8);
+    assert!(rig.says().contains(&"have a 9..10".into()));
 }
 
 #[test]

@@ -250,7 +250,13 @@ fn ordinals_at_the_end_of_their_range_do_no_harm() {
             expires_after: std::time::Duration::MAX,
         },
     );
-    rig.hears('a', Said::RoundTrip(std::time::Duration::MAX));
+    rig.hears(
+        'a',
+        Said::RoundTrip {
+            took: std::time::Duration::MAX,
+            outward: 0,
+        },
+    );
     rig.hears(
         'a',
         Said::Have {

@@ -94,7 +94,7 @@ fn said() -> impl Strategy<Value = Said> {
             request: RequestId(request),
             reason: RejectReason::Busy,
         }),
-        1 => duration().prop_map(Said::RoundTrip),
+        1 => duration().prop_map(|took| Said::RoundTrip { took, outward: 0 }),
     ]
 }
 

@@ -31,6 +31,30 @@ fn guest(text: &str, neighbours: &str) -> Rig {
     setup.build()
 }
 
+/// A guest whose line carries more than its neighbours do.
+fn fast(text: &str, neighbours: &str) -> Rig {
+    let mut setup = Setup::new(window(text), swarm(neighbours));
+    setup.policy.upload_class = UploadClass::None;
+    setup.config.throughput_prior = BitRate::from_bps(100_000_000);
+    setup.build()
+}
+
+/// Neighbour a answers a ping.
+fn answers(rig: &mut Rig, after_millis: u64) {
+    let took = Duration::from_millis(after_millis);
+    rig.hears('a', Said::RoundTrip { took, outward: 0 });
+}
+
+/// How many blocks lines ask for.
+fn asked_in_all(lines: &[String]) -> u32 {
+    let ranges = lines.iter().filter_map(|line| {
+        let place = line.strip_prefix("ask ")?;
+        place.split_once('[')?.1.strip_suffix(']')?.split_once("..")
+    });
+    let number = |text: &str| text.parse::<u32>().expect("a block");
+    ranges.map(|(from, to)| number(to) - number(from)).sum()
+}
+
 /// A viewer with a segment to get from neighbours that hold nothing so far.
 fn waiting(neighbours: &str) -> Rig {
     let mut rig = guest("#.", neighbours);
@@ -74,23 +98,51 @@ fn a_request_has_at_most_four_blocks() {
 fn a_neighbour_is_asked_for_no_more_than_its_window() {
     let mut rig = waiting("a:00");
     rig.hears('a', has(1));
-    // 4 Mb/s over twice 20 ms is one block, and four more.
-    assert_eq!(asked(&rig.says(), 'a').len(), 5);
+    // 4 Mb/s over twice 20 ms is one block, and two more.
+    assert_eq!(asked(&rig.says(), 'a').len(), 3);
 }
 
 #[test]
 fn a_window_has_at_most_sixteen_blocks() {
-    let mut rig = playing(window("#........"), swarm("a:011111111"));
-    rig.hears('a', Said::RoundTrip(Duration::from_secs(60)));
+    let mut rig = fast("#........", "a:011111111");
+    answers(&mut rig, 60_000);
     let lines = rig.says();
-    let blocks: u32 = lines
-        .iter()
-        .filter_map(|line| line.split_once('[')?.1.strip_suffix(']')?.split_once(".."))
-        .map(|(from, to)| {
-            to.parse::<u32>().expect("a block") - from.parse::<u32>().expect("a block")
-        })
-        .sum();
-    assert_eq!(blocks, 16, "{lines:?}");
+    assert_eq!(asked_in_all(&lines), 16, "{lines:?}");
+}
+
+#[test]
+fn a_longer_round_trip_is_believed_slowly_and_a_shorter_one_at_once() {
+    // 20 ms, then one of a second, which counts an eighth: 142.5 ms. Twice that at 4 Mb/s is eight
+    // blocks, and two more.
+    let mut rig = fast("#........", "a:011111111");
+    answers(&mut rig, 1_000);
+    assert_eq!(asked_in_all(&rig.says()), 10);
+    let mut rig = fast("#........", "a:011111111");
+    answers(&mut rig, 1_000);
+    answers(&mut rig, 20);
+    assert_eq!(asked_in_all(&rig.says()), 3);
+}
+
+#[test]
+fn all_neighbours_together_are_asked_for_three_hundred_milliseconds_of_the_line() {
+    // 300 ms of 4 Mb/s are 9 blocks, but 12 are always allowed; of 8 Mb/s 18. The windows of eight
+    // neighbours come to 24.
+    for (mbps, most) in [(4, 12), (8, 18)] {
+        let holders: Vec<_> = ('a'..='h').map(|name| format!("{name}:0000111")).collect();
+        let mut setup = Setup::new(window("####..."), swarm(&holders.join(" ")));
+        setup.config.throughput_prior = BitRate::from_bps(mbps * 1_000_000);
+        assert_eq!(asked_in_all(&setup.build().says()), most, "{mbps}");
+    }
+}
+
+#[test]
+fn who_declares_no_uplink_is_not_asked() {
+    let mut rig = waiting("a:00");
+    rig.hears('a', Said::Class(UploadClass::None));
+    rig.hears('a', has(1));
+    assert_eq!(asked(&rig.says(), 'a'), []);
+    rig.hears('a', Said::Class(UploadClass::Low));
+    assert_eq!(asked(&rig.says(), 'a').len(), 3);
 }
 
 #[test]
@@ -103,7 +155,7 @@ fn blocks_are_asked_for_in_order_when_time_is_short() {
     );
     rig.says();
     rig.hears('a', has(1));
-    assert_eq!(asked(&rig.says(), 'a'), [0, 1, 2, 3, 4]);
+    assert_eq!(asked(&rig.says(), 'a'), [0, 1, 2]);
 }
 
 #[test]
@@ -140,7 +192,7 @@ fn a_silent_neighbour_is_cancelled_and_left_alone_for_longer_and_longer() {
     );
     for pause in [500, 1_000, 2_000] {
         let (waited, lines) = rig.says_next();
-        assert_eq!(waited, 600);
+        assert_eq!(waited, 3_000);
         assert!(
             lines.iter().any(|line| line.starts_with("cancel a 20")),
             "{lines:?}"
@@ -153,6 +205,20 @@ fn a_silent_neighbour_is_cancelled_and_left_alone_for_longer_and_longer() {
         let lines = rig.says_within(1);
         let asks = lines.iter().any(|line| line.starts_with("ask a 20"));
         assert!(asks, "{pause} {lines:?}");
+    }
+}
+
+#[test]
+fn a_request_may_take_a_quarter_of_the_slack() {
+    // But 600 ms at least and 3 s at most.
+    for (held, patience) in [(1, 600), (4, 2_000), (20, 3_000)] {
+        let mut rig = fast(&("#".repeat(held) + "."), "a:0");
+        let ordinal = held as u64;
+        rig.hears('a', holds(ordinal, 0..1));
+        assert_eq!(rig.says(), [format!("ask a {ordinal}[0..1]")]);
+        let (waited, lines) = rig.says_next();
+        assert_eq!(waited, patience, "{lines:?}");
+        assert_eq!(lines, [format!("cancel a {ordinal}[0..1]")]);
     }
 }
 
@@ -195,26 +261,26 @@ fn blocks_without_bytes_are_no_reason_to_panic() {
 #[test]
 fn a_rejected_request_goes_to_somebody_else() {
     let mut rig = waiting("a:00 b:00");
-    rig.hears('a', holds(1, 0..4));
+    rig.hears('a', holds(1, 0..3));
     let lines = rig.says();
-    assert_eq!(lines, ["ask a 1[0..4]"]);
-    rig.hears('b', holds(1, 0..4));
+    assert_eq!(lines, ["ask a 1[0..3]"]);
+    rig.hears('b', holds(1, 0..3));
     rig.says();
     let request = rig.request('a', 1, 0);
     rig.hears('a', rejects(request));
-    assert_eq!(asked(&rig.says(), 'b').len(), 4);
+    assert_eq!(asked(&rig.says(), 'b').len(), 3);
 }
 
 #[test]
 fn a_neighbour_that_rejected_is_not_asked_at_once_again() {
     let mut rig = waiting("a:00");
-    rig.hears('a', holds(1, 0..4));
+    rig.hears('a', holds(1, 0..3));
     rig.says();
     let request = rig.request('a', 1, 0);
     rig.hears('a', rejects(request));
-    rig.hears('a', holds(1, 0..4));
+    rig.hears('a', holds(1, 0..3));
     assert_eq!(rig.says_within(99), [""; 0]);
-    assert_eq!(asked(&rig.says_within(1), 'a').len(), 4);
+    assert_eq!(asked(&rig.says_within(1), 'a').len(), 3);
 }
 
 #[test]
@@ -225,7 +291,7 @@ fn nobody_waits_for_a_neighbour_that_broke_two_promises() {
         swarm("a:000000000000000000001"),
     );
     rig.says();
-    let lines = rig.says_within(600 + 500 + 600 + 400);
+    let lines = rig.says_within(3_000 + 500 + 3_000 + 400);
     assert!(lines.contains(&"http 20[0..8] duty".into()), "{lines:?}");
 }
 
@@ -252,31 +318,31 @@ fn a_block_that_came_elsewhere_is_cancelled() {
 #[test]
 fn a_neighbour_that_left_is_replaced() {
     let mut rig = waiting("a:00 b:00");
-    rig.hears('a', holds(1, 0..4));
+    rig.hears('a', holds(1, 0..3));
     rig.says();
-    rig.hears('b', holds(1, 0..4));
+    rig.hears('b', holds(1, 0..3));
     assert_eq!(rig.says(), [""; 0]);
     rig.tell(Input::LinkClosed { link: link('a') });
-    assert_eq!(asked(&rig.says(), 'b').len(), 4);
+    assert_eq!(asked(&rig.says(), 'b').len(), 3);
 }
 
 #[test]
 fn a_link_that_is_ready_twice_starts_anew() {
     let mut rig = waiting("a:00");
-    rig.hears('a', holds(1, 0..4));
-    assert_eq!(rig.says(), ["ask a 1[0..4]"]);
+    rig.hears('a', holds(1, 0..3));
+    assert_eq!(rig.says(), ["ask a 1[0..3]"]);
     rig.meet('a');
-    rig.hears('a', holds(1, 0..4));
-    assert_eq!(asked(&rig.says(), 'a').len(), 4);
+    rig.hears('a', holds(1, 0..3));
+    assert_eq!(asked(&rig.says(), 'a').len(), 3);
 }
 
 #[test]
 fn without_a_block_map_at_most_eight_blocks_are_on_their_way_or_waiting() {
-    let mut setup = Setup::new(window("#?"), swarm("a:00 b:00"));
+    let mut setup = Setup::new(window("#?"), swarm("a:00 b:00 c:00"));
     setup.policy.upload_class = UploadClass::None;
     setup.config.throughput_prior = BitRate::from_bps(100_000_000);
     let mut rig = setup.build();
-    for name in ['a', 'b'] {
+    for name in ['a', 'b', 'c'] {
         rig.hears(
             name,
             Said::Holds {
@@ -287,11 +353,7 @@ fn without_a_block_map_at_most_eight_blocks_are_on_their_way_or_waiting() {
         );
     }
     let lines = rig.says();
-    assert_eq!(
-        asked(&lines, 'a').len() + asked(&lines, 'b').len(),
-        8,
-        "{lines:?}"
-    );
+    assert_eq!(asked_in_all(&lines), 8, "{lines:?}");
     rig.tell(Input::Stored {
         segment: segment(1),
         verified: BlockSet::new(),
@@ -313,9 +375,9 @@ fn without_a_block_map_at_most_eight_blocks_are_on_their_way_or_waiting() {
 #[test]
 fn a_wrong_block_ends_the_link_and_frees_its_blocks() {
     let mut rig = waiting("a:00 b:00");
-    rig.hears('a', holds(1, 0..4));
+    rig.hears('a', holds(1, 0..3));
     rig.says();
-    rig.hears('b', holds(1, 0..4));
+    rig.hears('b', holds(1, 0..3));
     rig.tell(Input::Corrupt {
         link: link('a'),
         segment: segment(1),
@@ -323,7 +385,7 @@ fn a_wrong_block_ends_the_link_and_frees_its_blocks() {
     });
     let lines = rig.says();
     assert_eq!(lines[..2], ["bye a", "caught 1[2]"]);
-    assert_eq!(asked(&lines, 'b').len(), 4);
+    assert_eq!(asked(&lines, 'b').len(), 3);
     // What it says from now on is late.
     rig.hears('a', has(1));
     assert_eq!(rig.says(), [""; 0]);

@@ -4,7 +4,7 @@ mod support;
 
 use p2pcdn_scheduler::{Growth, Input};
 use support::{
-    rig::{Rig, has, playing, set, swarm, window},
+    rig::{Rig, Setup, has, playing, set, swarm, window},
     segment,
 };
 
@@ -52,20 +52,96 @@ fn what_is_late_even_for_a_rescue_is_fetched_beside_the_request() {
 }
 
 #[test]
-fn a_segment_behind_others_is_rescued_earlier() {
-    // Segment 2 has 4 s, but segment 1 has to come before it.
+fn what_comes_behind_makes_the_first_segment_be_rescued_earlier() {
+    // At a third of 1.2 Mb/s a segment takes 2.6 s, longer than it plays: with segment 5 to come
+    // before segment 6, HTTP has to begin before 6.3 s, and begins with 5; else before 8.9 s.
     let first = |text| {
-        let mut rig = playing(window(text), swarm("a:0"));
-        rig.hears('a', support::rig::intends(1, 60_000));
-        rig.hears('a', support::rig::intends(2, 60_000));
+        let mut setup = Setup::new(window(text), swarm("a:0"));
+        setup.config.throughput_prior = p2pcdn_wire::BitRate::from_bps(1_200_000);
+        let mut rig = setup.build();
+        rig.hears('a', support::rig::intends(5, 60_000));
+        rig.hears('a', support::rig::intends(6, 60_000));
+        let start = rig.now;
         loop {
             let (_, lines) = rig.says_next();
-            if lines.iter().any(|line| line.starts_with("http 2")) {
-                return rig.now;
+            if lines.iter().any(|line| line.starts_with("http ")) {
+                return rig.now.saturating_duration_since(start).as_millis();
             }
         }
     };
-    assert!(first("#..") < first("##."));
+    let (behind, alone) = (first("#####.."), first("######."));
+    assert!((6_000..=6_320).contains(&behind), "{behind}");
+    assert!((8_620..=8_940).contains(&alone), "{alone}");
+}
+
+/// A viewer that waits for segments 1 and 2, which a neighbour promised, until HTTP hurries to
+/// bring the first of them.
+fn in_danger() -> Rig {
+    let mut rig = playing(window("#.."), swarm("a:000"));
+    rig.hears('a', support::rig::intends(1, 60_000));
+    rig.hears('a', support::rig::intends(2, 60_000));
+    let (_, lines) = rig.says_next();
+    assert_eq!(lines, ["http 1[0..8] deadline"]);
+    rig
+}
+
+#[test]
+fn while_one_segment_is_in_danger_http_brings_no_other() {
+    // Segment 2 takes HTTP 0.2 s + 1.57 s with the one before it + 0.25 s + the jitter, so its time
+    // would come within 2 s.
+    let mut rig = in_danger();
+    let lines = rig.says_within(1_990 - elapsed(&rig));
+    assert_eq!(lines, [""; 0]);
+    rig.http_brings(1);
+    let lines = rig.says_within(1_000);
+    assert!(lines.contains(&"http 2[0..8] deadline".into()), "{lines:?}");
+}
+
+#[test]
+fn while_one_segment_is_in_danger_peers_are_asked_for_nothing_else() {
+    let mut rig = in_danger();
+    rig.hears('a', has(2));
+    assert_eq!(rig.says(), [""; 0]);
+    rig.http_brings(1);
+    let lines = rig.says();
+    assert!(
+        lines.iter().any(|line| line.starts_with("ask a 2")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn holes_beyond_four_are_fetched_across_the_narrowest_gaps() {
+    let mut rig = playing(window("#?"), swarm("a:00"));
+    rig.tell(Input::MapKnown {
+        segment: segment(1),
+        segment_len: 20 * 16_384,
+    });
+    // Missing are 0, 3, 5..7, 9 and 12..20.
+    for held in [1..3, 4..5, 7..9, 10..12] {
+        rig.stores(1, held);
+    }
+    rig.hears('a', support::rig::intends(1, 60_000));
+    let lines = rig.says_within(1_000);
+    let http: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("http"))
+        .collect();
+    assert_eq!(
+        http,
+        [
+            "http 1[12..20] deadline",
+            "http 1[9..10] deadline",
+            "http 1[3..7] deadline",
+            "http 1[0..1] deadline"
+        ]
+    );
+}
+
+/// Milliseconds since the rig began.
+fn elapsed(rig: &Rig) -> u64 {
+    let passed = rig.now.saturating_duration_since(support::at(100.0));
+    u64::try_from(passed.as_millis()).expect("a short time")
 }
 
 #[test]
@@ -93,7 +169,7 @@ fn at_most_four_attempts_run_at_once() {
 
 #[test]
 fn a_throughput_of_nothing_is_no_reason_to_panic() {
-    let mut setup = support::rig::Setup::new(window("#.."), swarm("a:011"));
+    let mut setup = Setup::new(window("#.."), swarm("a:011"));
     setup.config.throughput_prior = p2pcdn_wire::BitRate::ZERO;
     let mut rig = setup.build();
     let lines = rig.says();

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use p2pcdn_scheduler::{Input, Policy, Switch};
 use p2pcdn_wire::{BitRate, RequestId, Said, SegmentId, UploadClass};
 use support::{
@@ -26,15 +28,16 @@ fn credit(rig: &mut Rig, name: char, bytes: u64) {
 fn blocks_are_served_in_order() {
     let mut rig = holder("a:0");
     rig.hears('a', wants(1, 0, 2..5, 1_000));
-    assert_eq!(rig.says(), ["serve a 0[2]", "serve a 0[3]", "serve a 0[4]"]);
+    let served = ["serve a 0[2]", "serve a 0[3]", "serve a 0[4]"];
+    assert_eq!(rig.says_within(100), served);
 }
 
 #[test]
-fn the_earliest_deadline_is_served_first() {
+fn of_what_runs_out_of_time_the_earliest_deadline_is_served_first() {
     let mut rig = holder("a:0 b:0 c:0");
-    rig.hears('a', wants(1, 0, 0..1, 3_000));
+    rig.hears('a', wants(1, 0, 0..1, 1_500));
     rig.hears('b', wants(1, 0, 1..2, 1_000));
-    rig.hears('c', wants(1, 0, 2..3, 2_000));
+    rig.hears('c', wants(1, 0, 2..3, 1_200));
     rig.hears('a', wants(2, 0, 3..4, 500));
     let served = [
         "serve a 0[3]",
@@ -42,7 +45,167 @@ fn the_earliest_deadline_is_served_first() {
         "serve c 0[2]",
         "serve a 0[0]",
     ];
-    assert_eq!(rig.says(), served);
+    let mut lines = rig.says_within(150);
+    lines.retain(|line| line.starts_with("serve"));
+    assert_eq!(lines, served);
+}
+
+#[test]
+fn what_runs_out_of_time_goes_before_what_nobody_has_yet() {
+    let mut rig = holder("a:0 b:0");
+    rig.hears('a', wants(1, 0, 0..1, 1_000));
+    assert_eq!(rig.says(), ["serve a 0[0]"]);
+    rig.hears('a', wants(2, 0, 1..2, 1_600));
+    rig.hears('b', wants(1, 0, 0..1, 1_400));
+    assert_eq!(rig.says_within(90), ["serve b 0[0]", "serve a 0[1]"]);
+}
+
+#[test]
+fn blocks_that_nobody_has_yet_go_before_those_that_multiply() {
+    let mut rig = holder("a:0 b:0 c:0");
+    rig.hears('a', wants(1, 0, 0..1, 3_000));
+    assert_eq!(rig.says(), ["serve a 0[0]"]);
+    rig.hears('b', wants(1, 0, 0..1, 2_000));
+    rig.hears('c', wants(1, 0, 1..2, 3_000));
+    assert_eq!(rig.says_within(100), ["serve c 0[1]", "serve b 0[0]"]);
+}
+
+#[test]
+fn who_uploads_much_is_served_before_who_uploads_little() {
+    let mut rig = holder("a:0 b:0");
+    rig.hears('b', Said::Class(UploadClass::High));
+    rig.hears('a', wants(1, 0, 0..1, 2_000));
+    rig.hears('b', wants(1, 0, 1..2, 3_000));
+    assert_eq!(rig.says(), ["serve b 0[1]", "serve a 0[0]"]);
+}
+
+#[test]
+fn neighbours_with_time_are_served_in_turn() {
+    let mut rig = holder("a:0 b:0");
+    rig.hears('a', wants(1, 0, 0..2, 2_000));
+    rig.hears('b', wants(1, 0, 2..4, 3_000));
+    let served = [
+        "serve a 0[0]",
+        "serve b 0[2]",
+        "serve a 0[1]",
+        "serve b 0[3]",
+    ];
+    let mut lines = rig.says_within(150);
+    lines.retain(|line| line.starts_with("serve"));
+    assert_eq!(lines, served);
+}
+
+#[test]
+fn who_would_wait_long_for_what_others_were_given_is_sent_to_them() {
+    // 4 blocks take 262 ms at 2 Mb/s, 5 take 328 ms.
+    for (waiting, is_busy) in [(4, false), (5, true)] {
+        let mut rig = holder("a:0 b:0 c:0");
+        rig.hears('b', wants(1, 0, 0..1, 1_000));
+        assert_eq!(rig.says(), ["serve b 0[0]"]);
+        credit(&mut rig, 'a', 0);
+        for request in 0..waiting {
+            rig.hears('a', wants(request, 0, 1..2, 60_000));
+        }
+        rig.hears('c', wants(1, 0, 0..1, 60_000));
+        let lines = rig.says();
+        let reject = "reject c Busy".to_owned();
+        assert_eq!(lines.contains(&reject), is_busy, "{waiting} {lines:?}");
+        // A block that nobody was given is worth the wait.
+        rig.hears('c', wants(2, 0, 2..3, 60_000));
+        let lines = rig.says_within(100);
+        assert!(lines.contains(&"serve c 0[2]".into()), "{lines:?}");
+    }
+}
+
+/// How many blocks are served within `millis`.
+fn served_within(rig: &mut Rig, millis: u64) -> usize {
+    let lines = rig.says_within(millis);
+    lines.iter().filter(|it| it.starts_with("serve")).count()
+}
+
+/// A neighbour answers a ping that was on its way for `excess_millis` more than the ones before.
+fn answers(rig: &mut Rig, name: char, excess_millis: i64) {
+    let (took, outward) = (Duration::from_millis(20), excess_millis * 1_000);
+    rig.hears(name, Said::RoundTrip { took, outward });
+}
+
+#[test]
+fn uploads_begin_at_two_megabits_a_second() {
+    let mut rig = holder("a:0");
+    rig.hears('a', wants(1, 0, 0..8, 10_000));
+    // Two at once, then one each 65.5 ms: three take 196.6 ms.
+    assert_eq!(served_within(&mut rig, 196), 4);
+    assert_eq!(served_within(&mut rig, 2), 1);
+    // The rate's worth of 310 ms, 77.5 kB, may be on its way without an answer.
+    assert_eq!(served_within(&mut rig, 500), 0);
+    answers(&mut rig, 'a', 0);
+    assert!(served_within(&mut rig, 200) > 0);
+}
+
+#[test]
+fn a_queue_on_the_way_to_a_neighbour_slows_uploads_down() {
+    let mut rig = holder("a:0");
+    rig.says_within(200);
+    answers(&mut rig, 'a', 61);
+    rig.hears('a', wants(1, 0, 0..8, 10_000));
+    // 60/61 of the rate, in whole percents 98: three blocks take 200.6 ms.
+    assert_eq!(served_within(&mut rig, 200), 4);
+    assert_eq!(served_within(&mut rig, 2), 1);
+
+    let mut rig = holder("a:0");
+    rig.says_within(200);
+    answers(&mut rig, 'a', 1_000);
+    rig.hears('a', wants(1, 0, 0..8, 10_000));
+    // Never by more than a fifth: two blocks take 163.8 ms.
+    assert_eq!(served_within(&mut rig, 163), 3);
+    assert_eq!(served_within(&mut rig, 2), 1);
+}
+
+#[test]
+fn a_queue_on_the_way_to_one_neighbour_alone_is_not_ours() {
+    let mut rig = holder("a:0 b:0");
+    rig.says_within(200);
+    answers(&mut rig, 'b', 0);
+    answers(&mut rig, 'a', 1_000);
+    rig.hears('a', wants(1, 0, 0..8, 10_000));
+    assert_eq!(served_within(&mut rig, 197), 5);
+}
+
+#[test]
+fn a_ping_follows_a_block_once_a_second_while_nothing_waits() {
+    let mut rig = holder("a:0");
+    for (request, (millis, has_ping)) in
+        (0..).zip([(999, false), (1, true), (999, false), (1, true)])
+    {
+        rig.says_within(millis);
+        rig.hears('a', wants(request, 0, 0..1, 10_000));
+        let lines = rig.says();
+        assert_eq!(
+            lines.contains(&"ping a".into()),
+            has_ping,
+            "{request} {lines:?}"
+        );
+        if has_ping {
+            answers(&mut rig, 'a', 0);
+        }
+    }
+}
+
+#[test]
+fn a_ping_follows_a_block_a_few_times_a_second_while_blocks_wait() {
+    let mut rig = holder("a:0");
+    for request in 0..8 {
+        rig.hears('a', wants(request, 0, 0..8, 60_000));
+    }
+    let mut pings = 0;
+    for _ in 0..100 {
+        if rig.says_within(10).contains(&"ping a".into()) {
+            pings += 1;
+            answers(&mut rig, 'a', 0);
+        }
+    }
+    // At least 130 ms apart, and not more than 200 ms and a block.
+    assert!((3..=8).contains(&pings), "{pings}");
 }
 
 #[test]
@@ -71,7 +234,11 @@ fn an_upload_limit_spreads_blocks_over_time() {
     let start = rig.now;
     let mut served = 0;
     while served < 8 {
-        served += rig.says_next().1.len();
+        let lines = rig.says_next().1;
+        served += lines.iter().filter(|it| it.starts_with("serve")).count();
+        if lines.contains(&"ping a".into()) {
+            answers(&mut rig, 'a', 0);
+        }
         let passed = rig.now.saturating_duration_since(start).as_millis();
         assert!(
             passed + 200 >= served as u128 * 125,

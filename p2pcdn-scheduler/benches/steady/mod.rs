@@ -197,7 +197,10 @@ impl World {
         self.tell(Input::Credit { link, bytes });
         for said in [
             Said::Class(UploadClass::Normal),
-            Said::RoundTrip(Duration::from_millis(20 + link.0)),
+            Said::RoundTrip {
+                took: Duration::from_millis(20 + link.0),
+                outward: 0,
+            },
             Said::Joined {
                 track: TRACK,
                 role: Role::Watching,

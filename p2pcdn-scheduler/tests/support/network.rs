@@ -41,6 +41,7 @@ impl World {
             Output::CancelFetch { fetch } => {
                 self.viewers[viewer].fetches.remove(&fetch);
             }
+            Output::Peer(link, Say::Ping) => self.ping(viewer, link),
             Output::Peer(link, say) => {
                 let other = place(link);
                 self.viewers[viewer].said_bytes += 24;
@@ -96,6 +97,18 @@ impl World {
                 self.viewers[viewer].events.push(event);
             }
         }
+    }
+
+    /// A ping waits behind the blocks on the uplink; its answer finds an empty way back.
+    fn ping(&mut self, viewer: usize, link: LinkId) {
+        let one_way = self.setting.one_way;
+        let sent = self.viewers[viewer].uplink_free_at.max(self.now);
+        let way_there = sent.saturating_duration_since(self.now) + one_way;
+        let said = Said::RoundTrip {
+            took: way_there + one_way,
+            outward: i64::try_from(way_there.as_micros()).expect("a short way"),
+        };
+        self.after(way_there + one_way, Happening::Said(viewer, link, said));
     }
 
     fn fetch(
@@ -286,7 +299,8 @@ fn said_of(say: Say) -> Option<Said> {
         Say::Cancel { request } => Said::Cancel { request },
         Say::Reject { request, reason } => Said::Reject { request, reason },
         Say::Class(class) => Said::Class(class),
-        Say::Join { .. }
+        Say::Ping
+        | Say::Join { .. }
         | Say::Leave { .. }
         | Say::MapRequest { .. }
         | Say::Block(_)

@@ -187,7 +187,13 @@ impl Rig {
             bytes: 1 << 20,
         });
         self.hears(name, Said::Class(UploadClass::Normal));
-        self.hears(name, Said::RoundTrip(Duration::from_millis(20)));
+        self.hears(
+            name,
+            Said::RoundTrip {
+                took: Duration::from_millis(20),
+                outward: 0,
+            },
+        );
         self.hears(name, joins(Role::Watching));
     }
 

@@ -6,7 +6,7 @@
 //! | `ask a 3[0..4]`, `cancel a 3[0..4]` | request of neighbour a, cancel |
 //! | `serve a 3[0]`, `reject a Absent` | serve neighbour a one block, reject its request |
 //! | `have a 3..4`, `maps a 3..4`, `holds a 3[0..4]`, `lost a 3..4` | statements about holdings |
-//! | `intent a 3`, `withdraw a 3`, `class a None` | other statements |
+//! | `intent a 3`, `withdraw a 3`, `class a None`, `ping a` | other statements |
 //! | `evict 3`, `bye a` | forget a segment, disconnect |
 //! | `news`, `complete 3`, `failed 3`, `caught a 3[0]` | events |
 
@@ -72,6 +72,7 @@ impl Words {
             Say::Lost { ordinals, .. } => format!("lost {to} {ordinals}"),
             Say::Intent { segment, .. } => format!("intent {to} {}", segment.ordinal),
             Say::IntentWithdrawn { segment } => format!("withdraw {to} {}", segment.ordinal),
+            Say::Ping => format!("ping {to}"),
             Say::Class(class) => format!("class {to} {class:?}"),
             other => format!("{other:?}"),
         }

@@ -219,7 +219,11 @@ impl World {
                 self.tell(one, Input::Credit { link, bytes });
                 for said in [
                     Said::Class(UploadClass::Normal),
-                    Said::RoundTrip(self.setting.one_way * 2),
+                    Said::RoundTrip {
+                        took: self.setting.one_way * 2,
+                        outward: i64::try_from(self.setting.one_way.as_micros())
+                            .expect("a short way"),
+                    },
                     Said::Joined {
                         track: TRACK,
                         role: Role::Watching,
