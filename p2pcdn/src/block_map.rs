@@ -49,6 +49,18 @@ impl BlockMap {
         })
     }
 
+    /// The map of a segment that consists of these blocks.
+    pub(crate) fn of_blocks(segment: SegmentId, blocks: &[Bytes]) -> Result<Self, MapError> {
+        let segment_len = blocks.iter().map(|block| block.len() as u64).sum();
+        check_len(segment_len)?;
+        let hashes = blocks.iter().map(|block| hash(block)).collect();
+        Ok(Self {
+            segment,
+            segment_len,
+            hashes,
+        })
+    }
+
     /// Signs it.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> SignedMap {
@@ -67,6 +79,19 @@ impl BlockMap {
             segment: self.segment,
             segment_len: self.segment_len,
         }
+    }
+
+    /// What a witness signs of it: see [`WitnessedMap`](crate::WitnessedMap).
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        let mut body = Vec::with_capacity(encoded_len(self.hashes.len()));
+        body.push(WITNESSED_FORMAT);
+        body.extend_from_slice(self.segment.as_bytes());
+        body.extend_from_slice(&self.segment_len.to_be_bytes());
+        for hash in &self.hashes {
+            body.extend_from_slice(hash.as_bytes());
+        }
+        body.into()
     }
 
     /// The segment.
@@ -141,6 +166,49 @@ impl SignedMap {
             segment: SegmentId::new(segment),
             segment_len,
         })
+    }
+
+    /// The map with this body, which whoever calls has reason to trust.
+    pub(crate) fn trusted(body: &Bytes) -> Result<Self, MapError> {
+        let (segment, segment_len, body_len) = Self::read_witnessed(body)?;
+        if body.len() != body_len {
+            return Err(MapError::Length {
+                len: body.len(),
+                expected: body_len,
+            });
+        }
+        Ok(Self {
+            encoded: body.clone(),
+            segment,
+            segment_len,
+        })
+    }
+
+    /// The segment of a witnessed map, and how long its body is, whatever follows.
+    pub(crate) fn read_body(encoded: &Bytes) -> Result<(SegmentId, usize), MapError> {
+        let (segment, _, body_len) = Self::read_witnessed(encoded)?;
+        Ok((segment, body_len))
+    }
+
+    /// Segment, its length, and the length of the body.
+    fn read_witnessed(encoded: &Bytes) -> Result<(SegmentId, u64, usize), MapError> {
+        let (head, _) = encoded
+            .split_first_chunk::<HEAD_LEN>()
+            .ok_or(MapError::Length {
+                len: encoded.len(),
+                expected: HEAD_LEN,
+            })?;
+        let [format, rest @ ..] = *head;
+        if format != WITNESSED_FORMAT {
+            return Err(MapError::Format(format));
+        }
+        let (segment, segment_len) = rest
+            .split_first_chunk::<{ SegmentId::LEN }>()
+            .and_then(|(id, len)| Some((*id, u64::from_be_bytes(*len.first_chunk()?))))
+            .expect("a head is a format, an id and a length");
+        check_len(segment_len)?;
+        let body_len = HEAD_LEN + block_count(segment_len) as usize * BlockHash::LEN;
+        Ok((SegmentId::new(segment), segment_len, body_len))
     }
 
     /// The encoding.
@@ -228,6 +296,9 @@ pub enum MapError {
     /// None of the pinned keys signed it.
     #[error("no pinned key signed the block map")]
     Signature,
+    /// The witness says that it is in another network than it is seen in.
+    #[error("the witness is not in the network that it says")]
+    Network,
     /// It is the map of another segment.
     #[error("the block map is of segment {found}, not of {segment}")]
     OtherSegment {
@@ -260,6 +331,9 @@ const fn encoded_len(blocks: usize) -> usize {
 }
 
 const FORMAT: u8 = 1;
+
+/// Of maps that witnesses sign, whose encoding goes on differently after the hashes.
+const WITNESSED_FORMAT: u8 = 2;
 
 /// What a signature of a map is made for; in front of what is signed.
 const DOMAIN: &[u8] = b"p2pcdn/map/1";

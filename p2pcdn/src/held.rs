@@ -174,6 +174,14 @@ impl Held {
         self.http.whole(block).is_some()
     }
 
+    /// All blocks, if all of them came over HTTP.
+    pub(crate) fn http_blocks(&self) -> Option<Vec<Bytes>> {
+        let count = block_count(self.http.len().filter(|_| self.http.is_complete())?);
+        (0..count)
+            .map(|block| self.http.whole(block).cloned())
+            .collect()
+    }
+
     pub(crate) fn verified_blocks(&self) -> BlockSet {
         (0u32..)
             .zip(&self.verified)

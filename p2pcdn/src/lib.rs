@@ -111,9 +111,12 @@ mod http_response;
 mod keys;
 mod maps;
 mod memory_store;
+mod network;
 mod quarantine;
 mod session;
 mod store;
+mod witness;
+mod witnesses;
 
 pub use authorisation::{Answer, Authorisation, Standing, Subject};
 pub use block_map::{BlockMap, MapError, SignedMap};
@@ -126,12 +129,15 @@ pub use http_response::{ResponseHead, Validator};
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use maps::{MapSource, Maps, MapsConfig, MapsInput, MapsOutput};
 pub use memory_store::{MemoryStore, MemoryStoreConfig};
+pub use network::Network;
 pub use p2pcdn_manifest as manifest;
 pub use p2pcdn_metrics as metrics;
 pub use p2pcdn_scheduler as scheduler;
 pub use p2pcdn_transport as transport;
 pub use p2pcdn_wire as wire;
 pub use session::{
-    SegmentSources, Session, SessionConfig, SessionEvent, SessionInput, SessionOutput,
+    Integrity, SegmentSources, Session, SessionConfig, SessionEvent, SessionInput, SessionKey,
+    SessionOutput,
 };
 pub use store::{Change, Dropped, MapAccepted, Mismatch, Source, Store};
+pub use witness::{Attestation, MAX_ATTESTATIONS, WitnessedMap};

@@ -129,6 +129,13 @@ pub enum MapsInput {
         /// Where it came from.
         from: MapSource,
     },
+    /// A neighbour sent a map that counts, but more neighbours have to.
+    MapCounted {
+        /// The segment.
+        segment: SegmentRef,
+        /// Its link.
+        link: LinkId,
+    },
     /// A map was refused, or the sidecar does not have it.
     MapRefused {
         /// The segment.
@@ -244,6 +251,7 @@ impl Maps {
             }
             MapsInput::MapHeldBy { link, segment } => self.add_holder(link, segment),
             MapsInput::MapAccepted { segment, from } => self.accepted(segment, from),
+            MapsInput::MapCounted { segment, link } => self.counted(segment, link),
             MapsInput::MapRefused { segment, from } => self.refused(segment, from),
         }
     }
@@ -297,6 +305,13 @@ impl Maps {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.wanted.values().iter().filter_map(Entry::wake_at).min()
+    }
+
+    /// The neighbours in a track.
+    pub(crate) fn joined(&self, track: TrackIndex) -> Vec<LinkId> {
+        let joined = self.joined.keys().iter();
+        let joined = joined.filter(|(_, in_track)| *in_track == track);
+        joined.map(|(link, _)| *link).collect()
     }
 
     fn want(&mut self, segment: SegmentRef) {
@@ -373,6 +388,24 @@ impl Maps {
         if from == MapSource::Own {
             self.push(segment, entry.as_ref());
         }
+    }
+
+    fn counted(&mut self, segment: SegmentRef, link: LinkId) {
+        let Some(entry) = self.wanted.get_mut(segment) else {
+            return;
+        };
+        let was_asked = matches!(entry.state, State::Asked { link: asked, .. } if asked == link);
+        if !was_asked {
+            return;
+        }
+        entry.state = State::Idle;
+        // Who had one witness's word a moment ago may have more now.
+        let pause = if entry.fresh.is_empty() {
+            ASK_AGAIN_AFTER
+        } else {
+            Duration::ZERO
+        };
+        entry.find_source(self.now + pause);
     }
 
     fn push(&mut self, segment: SegmentRef, entry: Option<&Entry>) {
@@ -510,6 +543,9 @@ const MAX_LIARS: usize = 16;
 
 /// Where the back-off of a sidecar ends: later than that the segment has been played.
 const MAX_SIDECAR_AFTER: Duration = Duration::from_secs(60);
+
+/// From one question to the next while every holder was asked and all that came is not enough.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
 /// Less would be a busy loop.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);

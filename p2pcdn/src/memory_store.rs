@@ -6,7 +6,7 @@ use bytes::Bytes;
 use p2pcdn_wire::{BLOCK_LEN, BlockSet, LinkId, MAX_BLOCKS, SegmentId, SegmentRef};
 
 use crate::{
-    block_map::{MapError, SignedMap},
+    block_map::{BlockMap, MapError, SignedMap},
     held::Held,
     keys::PublicKey,
     quarantine::{Quarantine, Queued, Waiting},
@@ -88,6 +88,37 @@ impl MemoryStore {
         }
     }
 
+    fn take_map(
+        &mut self,
+        segment: SegmentRef,
+        id: SegmentId,
+        map: SignedMap,
+    ) -> Result<MapAccepted, MapError> {
+        let found = map.segment();
+        if found != id || found.tag() != segment.tag {
+            return Err(MapError::OtherSegment { segment, found });
+        }
+        if self.has_map(segment) {
+            return Err(MapError::Conflict { segment });
+        }
+        let segment_len = map.segment_len();
+        let mut change = Change::default();
+        let waiting = self.quarantine.take(segment);
+        self.update(segment, |held| {
+            held.insert_map(map, &mut change);
+            for Waiting {
+                block, from, bytes, ..
+            } in waiting
+            {
+                held.write_peer(from, block, bytes, &mut change);
+            }
+        });
+        Ok(MapAccepted {
+            segment_len,
+            change,
+        })
+    }
+
     fn update(&mut self, segment: SegmentRef, update: impl FnOnce(&mut Held)) {
         let held = self.segments.entry(segment).or_default();
         let before = held.used_bytes();
@@ -167,29 +198,22 @@ impl Store for MemoryStore {
             });
         }
         let map = SignedMap::verify(encoded, &self.keys)?;
-        let found = map.segment();
-        if found != id || found.tag() != segment.tag {
-            return Err(MapError::OtherSegment { segment, found });
-        }
-        if known.is_some() {
-            return Err(MapError::Conflict { segment });
-        }
-        let segment_len = map.segment_len();
-        let mut change = Change::default();
-        let waiting = self.quarantine.take(segment);
-        self.update(segment, |held| {
-            held.insert_map(map, &mut change);
-            for Waiting {
-                block, from, bytes, ..
-            } in waiting
-            {
-                held.write_peer(from, block, bytes, &mut change);
-            }
-        });
-        Ok(MapAccepted {
-            segment_len,
-            change,
-        })
+        self.take_map(segment, id, map)
+    }
+
+    fn insert_body(
+        &mut self,
+        segment: SegmentRef,
+        id: SegmentId,
+        body: &Bytes,
+    ) -> Result<MapAccepted, MapError> {
+        let map = SignedMap::trusted(body)?;
+        self.take_map(segment, id, map)
+    }
+
+    fn body(&self, segment: SegmentRef, id: SegmentId) -> Option<Bytes> {
+        let blocks = self.segments.get(&segment)?.http_blocks()?;
+        BlockMap::of_blocks(id, &blocks).ok().map(|map| map.body())
     }
 
     fn write(&mut self, segment: SegmentRef, offset: u64, bytes: Bytes, source: Source) -> Change {

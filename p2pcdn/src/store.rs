@@ -33,6 +33,27 @@ pub trait Store {
         encoded: &Bytes,
     ) -> Result<MapAccepted, MapError>;
 
+    /// Takes the body of a [`WitnessedMap`](crate::WitnessedMap) that the caller trusts: from then
+    /// on it is the segment's map. Refused by default.
+    ///
+    /// # Errors
+    ///
+    /// Why the map is refused; nothing has changed then.
+    fn insert_body(
+        &mut self,
+        _segment: SegmentRef,
+        _id: SegmentId,
+        _body: &Bytes,
+    ) -> Result<MapAccepted, MapError> {
+        Err(MapError::NoKey)
+    }
+
+    /// The body of the map of a segment that came over HTTP as a whole, for its viewer to sign;
+    /// `None`, the default, for any other.
+    fn body(&self, _segment: SegmentRef, _id: SegmentId) -> Option<Bytes> {
+        None
+    }
+
     /// Takes bytes of `segment` from `offset` on: over HTTP any bytes, from a peer exactly one
     /// block.
     fn write(&mut self, segment: SegmentRef, offset: u64, bytes: Bytes, source: Source) -> Change;

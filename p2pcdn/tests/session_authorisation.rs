@@ -54,7 +54,13 @@ fn nothing_is_joined_while_segments_are_refused() {
     world.run_secs(20);
     assert_eq!(joins(&world, viewer), 0);
     let link = LinkId(77);
-    world.tell(viewer, SessionInput::LinkOpened { link });
+    world.tell(
+        viewer,
+        SessionInput::LinkOpened {
+            link,
+            network: None,
+        },
+    );
     let last = world.nodes[viewer].outputs.last().map(|(_, output)| output);
     assert_eq!(last, Some(&SessionOutput::CloseLink { link }));
     assert!(world.sent.is_empty());

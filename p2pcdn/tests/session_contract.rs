@@ -27,7 +27,7 @@ fn strange_inputs() -> Vec<SessionInput> {
         SessionInput::LinkReceived {
             link,
             channel: Channel::Data,
-            message: Bytes::from_static(b"#\x01\x01abc"),
+            message: Bytes::from_static(b"#\x01\x01abc").into(),
         },
         SessionInput::LinkWritable { link, credit: 5 },
         SessionInput::LinkClosed { link },
@@ -129,7 +129,13 @@ fn a_link_that_opens_twice_is_one_link() {
         .next()
         .expect("it has a neighbour");
     let before = world.nodes[viewer].outputs.len();
-    world.tell(viewer, SessionInput::LinkOpened { link });
+    world.tell(
+        viewer,
+        SessionInput::LinkOpened {
+            link,
+            network: None,
+        },
+    );
     assert_eq!(world.nodes[viewer].outputs.len(), before);
     assert_eq!(world.nodes[viewer].session.peers().count(), 1);
 }

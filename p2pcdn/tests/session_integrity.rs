@@ -247,7 +247,7 @@ fn a_request_for_a_private_segment_is_rejected_although_its_bytes_match_the_map(
         deadline_after: Duration::from_secs(5),
     };
     let since = world.now;
-    let message = request.encode().unwrap().into_bytes();
+    let message = request.encode().unwrap();
     let channel = Channel::Control;
     world.tell(
         one,

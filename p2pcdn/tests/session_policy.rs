@@ -74,7 +74,13 @@ fn a_link_that_opens_while_switched_off_is_closed() {
     world.run_secs(5);
     world.set_policy(viewer, OFF);
     let link = LinkId(55);
-    world.tell(viewer, SessionInput::LinkOpened { link });
+    world.tell(
+        viewer,
+        SessionInput::LinkOpened {
+            link,
+            network: None,
+        },
+    );
     let last = world.nodes[viewer].outputs.last().map(|(_, output)| output);
     assert_eq!(last, Some(&SessionOutput::CloseLink { link }));
 }

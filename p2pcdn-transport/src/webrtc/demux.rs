@@ -81,6 +81,13 @@ impl Demux {
         }
     }
 
+    /// Where the peer of a link was proved to be.
+    pub(super) fn address_of(&self, link: LinkId) -> Option<SocketAddr> {
+        let mut proved = self.proved.iter();
+        let (address, _) = proved.find(|(_, holder)| **holder == link)?;
+        Some(*address)
+    }
+
     pub(super) fn address_count(&self, link: LinkId) -> usize {
         self.proved
             .values()

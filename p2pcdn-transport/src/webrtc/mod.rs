@@ -165,6 +165,13 @@ impl WebRtc {
         self.fingerprint
     }
 
+    /// Where the peer of a link is, as far as it proved to be there; the lowest address when there
+    /// are several.
+    #[must_use]
+    pub fn remote_address(&self, link: LinkId) -> Option<SocketAddr> {
+        self.demux.address_of(link)
+    }
+
     /// How many links there are, unopened ones and offers included.
     #[must_use]
     pub fn link_count(&self) -> usize {

@@ -101,7 +101,10 @@ impl Script {
         for peer in 0..self.neighbours {
             let link = LinkId(peer);
             let at = Duration::from_millis(1_900 + peer);
-            let opened = SessionInput::LinkOpened { link };
+            let opened = SessionInput::LinkOpened {
+                link,
+                network: None,
+            };
             self.after(at, Event::Tell(opened));
             let credit = CREDIT;
             let writable = SessionInput::LinkWritable { link, credit };
@@ -132,6 +135,7 @@ impl Script {
                 id: self.track,
                 role: Role::Watching,
             }],
+            witness: None,
         }
     }
 
@@ -155,7 +159,7 @@ impl Script {
                 self.tell(SessionInput::LinkReceived {
                     link: LinkId(peer),
                     channel,
-                    message: message.into_bytes(),
+                    message,
                 });
             }
             Event::Has(peer, ordinal) => self.asks(peer, ordinal),

@@ -24,6 +24,7 @@ use super::{
     config::ClientConfig,
     loads::{HttpEvent, Loader, SharedHttpClient},
     manifests::{ManifestCopies, Purpose},
+    neighbours::wanted_peers,
     requests::Waiter,
     response::ClientError,
 };
@@ -306,6 +307,9 @@ impl Driver {
         config.scheduler.memory_budget = self.config.memory_budget;
         config.scheduler.throughput_prior = self.config.throughput_prior;
         config.max_links = self.config.max_peers;
+        // Fewer are looked for when fewer may be had.
+        let wanted = wanted_peers(self.config.max_peers);
+        config.scheduler.neighbours = config.scheduler.neighbours.min(wanted);
         config.maps.push_degree = self.config.push_degree;
         if self.config.sidecar.is_some() {
             config.maps.sidecar_after = Some(SIDECAR_AFTER);

@@ -7,11 +7,17 @@ use p2pcdn_transport::{
 use p2pcdn_wire::{Channel, Instant, LinkId, Message};
 
 use super::driver::Driver;
-use crate::session::SessionInput;
+use crate::{network::Network, session::SessionInput};
 
 /// Messages that wait for one peer's send buffer. Blocks are handed over only when there is room,
 /// so that these are control messages of a peer that does not read; it is given up then.
 const MAX_UNSENT: usize = 512;
+
+/// How many peers are looked for, out of as many as there may be: the rest is room for those who
+/// look for us.
+pub(super) fn wanted_peers(max_peers: usize) -> usize {
+    max_peers * 3 / 4
+}
 
 impl Driver {
     pub(super) fn webrtc_timeout(&self) -> Option<Instant> {
@@ -31,7 +37,7 @@ impl Driver {
         let wanted = self.config.max_peers;
         let config = SignallingConfig {
             first_link: LinkId(self.next_link),
-            wanted_count: wanted * 3 / 4,
+            wanted_count: wanted_peers(wanted),
             max_neighbours: wanted,
             ..SignallingConfig::new(self.config.trackers.clone(), presentation.swarm, self.peer)
         };
@@ -69,6 +75,11 @@ impl Driver {
     }
 
     fn command_peer(&mut self, command: PeerCommand) {
+        if let PeerCommand::Accept(link, ..) | PeerCommand::Complete(link, _) = &command
+            && self.is_refused(*link)
+        {
+            return self.turn_away(*link);
+        }
         let link = match &command {
             PeerCommand::Offer(link, _)
             | PeerCommand::Accept(link, ..)
@@ -82,6 +93,22 @@ impl Driver {
             self.unsent.remove(&link);
         }
         self.webrtc.handle_command(command, now);
+    }
+
+    /// Whether the peer that a link would lead to would be sent away at once.
+    fn is_refused(&self, link: LinkId) -> bool {
+        let peer = self.signalling.as_ref().and_then(|it| it.peer(link));
+        let session = self.session.as_ref();
+        peer.is_some_and(|peer| session.is_some_and(|session| session.refuses(peer)))
+    }
+
+    /// Has nothing come of an offer or an answer.
+    fn turn_away(&mut self, link: LinkId) {
+        tracing::debug!(%link, "a peer that is not wanted");
+        let now = self.now();
+        self.next_link = self.next_link.max(link.0 + 1);
+        self.webrtc.handle_command(PeerCommand::Close(link), now);
+        self.tell_signalling(SignallingInput::Closed(link));
     }
 
     fn signalling_event(&mut self, event: SignallingEvent) {
@@ -112,13 +139,15 @@ impl Driver {
                 }
                 PeerEvent::Opened(link, _) => {
                     self.tell_signalling(SignallingInput::Opened(link));
-                    self.tell(SessionInput::LinkOpened { link });
+                    let network = self.webrtc.remote_address(link);
+                    let network = network.and_then(|address| Network::of(address.ip()));
+                    self.tell(SessionInput::LinkOpened { link, network });
                 }
                 PeerEvent::Received(link, channel, message) => {
                     self.tell(SessionInput::LinkReceived {
                         link,
                         channel,
-                        message,
+                        message: message.into(),
                     })
                 }
                 PeerEvent::Writable(link, credit) => {

@@ -7,25 +7,26 @@ use p2pcdn_manifest::{Liveness, Presentation, Segment, Segments};
 use p2pcdn_metrics::Waste;
 use p2pcdn_scheduler::{Growth, Input, Listed, Sharing};
 use p2pcdn_wire::{
-    BLOCK_LEN, BitRate, BlockSet, ByteRange, LinkId, MAX_TRACKS, MapData, Payload, Role, Say,
-    SegmentId, SegmentRef, TrackId, TrackIndex, block_count,
+    BLOCK_LEN, BitRate, BlockSet, ByteRange, LinkId, LinkInput, MAX_TRACKS, MapData, Payload, Role,
+    Say, SegmentId, SegmentRef, TrackId, TrackIndex, Violation, block_count,
 };
 
 use super::{Session, SessionEvent};
 use crate::{
+    block_map::MapError,
     fetch::{Fetch, FetchPlan, FetchRequest},
     maps::{MapSource, MapsInput},
     store::{Change, Mismatch, Source, Store},
 };
 
-/// Block maps that came before their segment was listed: each takes at most one message, so 1 MiB
-/// at the worst.
-const MAX_EARLY_MAPS: usize = 16;
-
 /// How much sooner than a segment its block map is wanted: a map takes a few round trips, and what
 /// comes before it cannot be announced. Players report every few seconds, and the horizon moves on
 /// in between.
 const MAPS_AHEAD: Duration = Duration::from_secs(10);
+
+/// Segments at the end of a live track whose block maps are taken whoever needs them: a minute of
+/// 2 s segments, as long as anybody is behind.
+const NEW_SEGMENTS: usize = 30;
 
 /// Segments looked at for one that may be asked for to renew the authorisation: those that are
 /// never shared come in breaks, of a few minutes at most.
@@ -43,10 +44,6 @@ pub(super) struct SessionTrack {
     /// Segments below this ordinal were listed to the scheduler.
     listed_to: u64,
 }
-
-/// Pushed maps of segments that the manifest does not list yet, the oldest dropped first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct EarlyMaps(Vec<(SegmentRef, LinkId, Bytes)>);
 
 impl SessionTrack {
     pub(super) fn id(&self) -> TrackId {
@@ -259,15 +256,69 @@ impl<S: Store> Session<S> {
         }
         for segment in wanted {
             self.wanted_maps.insert(segment, ());
+            if let Some(witnesses) = &mut self.witnesses {
+                witnesses.want(segment, self.now);
+            }
             if self.store.has_map(segment) {
                 continue;
             }
             self.tell_maps(MapsInput::SegmentWanted(segment));
             let holders: Vec<_> = self.scheduler.map_holders(segment).collect();
             for link in holders {
-                self.tell_maps(MapsInput::MapHeldBy { link, segment });
+                if self.counts_maps_of(link) {
+                    self.tell_maps(MapsInput::MapHeldBy { link, segment });
+                }
             }
         }
+    }
+
+    /// Takes a block map that a neighbour sent, if it is worth looking at: to check one takes longer
+    /// than to make one up.
+    pub(super) fn map_arrived(&mut self, link: LinkId, segment: SegmentRef, encoded: &Bytes) {
+        let now = self.now;
+        // What a witness says contradicts, or not, what others' word made a map.
+        let is_open = self.witnesses.is_some() || !self.store.has_map(segment);
+        let is_welcome = is_open && self.is_map_welcome(segment);
+        let is_listed = self.segment_id(segment).is_some();
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        let was_asked = state.take_asked(segment);
+        if was_asked || !is_listed || (is_welcome && state.pushes.take(now)) {
+            self.take_map(segment, encoded, MapSource::Peer(link));
+        }
+    }
+
+    /// Whether a block map that nobody asked for is of use: that of a segment that the player will
+    /// need, or that others will ask for when it is new.
+    fn is_map_welcome(&self, segment: SegmentRef) -> bool {
+        let is_new = || {
+            let segments = self.track(segment.track)?.segments.as_ref()?;
+            let mut newest = segments.iter().rev().take(NEW_SEGMENTS);
+            let is_live = segments.liveness != Liveness::Ended;
+            Some(is_live && newest.any(|listed| listed.ordinal == segment.ordinal))
+        };
+        self.wanted_maps.contains(segment) || is_new() == Some(true)
+    }
+
+    /// What a refused map says of who sent it.
+    fn map_refused(&mut self, segment: SegmentRef, from: MapSource, error: &MapError) {
+        let MapSource::Peer(link) = from else {
+            return;
+        };
+        match error {
+            // Right for whoever trusts other keys, or is of a later version, for all we know yet.
+            MapError::Signature | MapError::Format(_) => self.refused_maps.note(segment, link),
+            MapError::Length { .. }
+            | MapError::SegmentTooLong { .. }
+            | MapError::OtherSegment { .. } => self.blame_for_map(link),
+            // Not the sender's doing.
+            _ => {}
+        }
+    }
+
+    pub(super) fn blame_for_map(&mut self, link: LinkId) {
+        self.tell_link(link, LinkInput::Violated(Violation::ForgedMap));
     }
 
     /// Takes a block map, wherever it comes from.
@@ -278,12 +329,21 @@ impl<S: Store> Session<S> {
             }
             return;
         };
+        if self.witnesses.is_some() {
+            if let MapSource::Peer(link) = from {
+                self.take_witnessed(segment, encoded, link);
+            }
+            return;
+        }
         if self.store.has_map(segment) {
             return;
         }
         match self.store.insert_map(segment, id, encoded) {
             Ok(accepted) => {
                 self.tell_maps(MapsInput::MapAccepted { segment, from });
+                for forger in self.refused_maps.take(segment) {
+                    self.blame_for_map(forger);
+                }
                 self.tell_scheduler(Input::MapKnown {
                     segment,
                     segment_len: accepted.segment_len,
@@ -292,6 +352,7 @@ impl<S: Store> Session<S> {
             }
             Err(error) => {
                 self.tell_maps(MapsInput::MapRefused { segment, from });
+                self.map_refused(segment, from, &error);
                 self.event(SessionEvent::MapRefused { segment, error });
             }
         }
@@ -311,6 +372,9 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn hand_on_map(&mut self, link: LinkId, segment: SegmentRef) {
+        if self.witnesses.is_some() {
+            return self.hand_on_witnessed(link, segment);
+        }
         if let Some(encoded) = self.store.map(segment) {
             let payload = Payload(encoded);
             self.say(link, Say::Map(MapData { segment, payload }));
@@ -349,13 +413,22 @@ impl<S: Store> Session<S> {
                 quarantined: change.waiting,
             });
         }
+        let mut is_disputed = false;
         for (link, block) in &change.corrupt {
             let (link, block) = (*link, *block);
+            let witnesses = self.witnesses.as_mut();
+            if witnesses.is_some_and(|it| it.contradicts(segment, link)) {
+                is_disputed = true;
+                continue;
+            }
             self.tell_scheduler(Input::Corrupt {
                 link,
                 segment,
                 block,
             });
+        }
+        if is_disputed {
+            return self.settle_over_http(segment);
         }
         if let Some(mismatch) = change.mismatch {
             self.mismatched(segment, mismatch);
@@ -371,6 +444,9 @@ impl<S: Store> Session<S> {
         // What the map confirms as a whole stays: HTTP cannot be right about it any more.
         let is_verified = len.is_some_and(|len| verified == block_count(len));
         if !matches!(mismatch, Mismatch::HttpLen { .. }) && !is_verified {
+            if let Some(witnesses) = &mut self.witnesses {
+                witnesses.dispute(segment);
+            }
             self.forbid_sharing(segment);
         }
         self.event(SessionEvent::Mismatched { segment, mismatch });
@@ -404,27 +480,6 @@ impl<S: Store> Session<S> {
     pub(super) fn resource(&self, name: SegmentRef) -> Option<(String, Option<ByteRange>)> {
         let segment = self.listed_segment(name)?;
         Some((segment.url.to_string(), segment.range))
-    }
-}
-
-impl EarlyMaps {
-    fn keep(&mut self, segment: SegmentRef, link: LinkId, encoded: Bytes) {
-        self.0
-            .retain(|(name, from, _)| (*name, *from) != (segment, link));
-        if self.0.len() == MAX_EARLY_MAPS {
-            self.0.remove(0);
-        }
-        self.0.push((segment, link, encoded));
-    }
-
-    fn take(&mut self, segment: SegmentRef) -> Vec<(LinkId, Bytes)> {
-        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
-            .into_iter()
-            .partition(|(name, ..)| *name == segment);
-        self.0 = rest;
-        due.into_iter()
-            .map(|(_, link, encoded)| (link, encoded))
-            .collect()
     }
 }
 

@@ -34,6 +34,11 @@ impl<S: Store> Session<S> {
         range: ByteRange,
         reason: HttpReason,
     ) {
+        let reason = if self.is_disputed(segment) {
+            HttpReason::Integrity
+        } else {
+            reason
+        };
         let Some((url, resource)) = self.resource(segment) else {
             let result = Err(FetchFailure::NotFound);
             self.tell_scheduler(Input::FetchEnded { fetch: id, result });
@@ -99,6 +104,10 @@ impl<S: Store> Session<S> {
                     self.learn_len(segment, len);
                 }
                 if !head.shareable {
+                    if let Some(witnesses) = &mut self.witnesses {
+                        witnesses.want(segment, self.now);
+                        witnesses.keep_private(segment);
+                    }
                     self.forbid_sharing(segment);
                 }
             }
@@ -114,6 +123,7 @@ impl<S: Store> Session<S> {
             });
         }
         self.apply(segment, change);
+        self.witness_if_read(segment);
     }
 
     /// Peers have no more part in this segment. What came from them so far was theirs to give, as
@@ -147,6 +157,7 @@ impl<S: Store> Session<S> {
         let useful = len.saturating_sub(change.waste_http_len);
         self.count_source(segment, Source::Http, useful);
         self.apply(segment, change);
+        self.witness_if_read(segment);
         if attempt_is_over {
             // The rest of the resource is of no use.
             self.fetch_ended(id, Ok(()));
@@ -203,6 +214,10 @@ impl<S: Store> Session<S> {
     fn restart(&mut self, segment: SegmentRef) {
         let map = self.store.map(segment);
         let had_some = !self.store.playable(segment, 0).is_empty();
+        if let Some(witnesses) = &mut self.witnesses {
+            witnesses.forget(segment);
+            witnesses.want(segment, self.now);
+        }
         self.store.remove(segment);
         self.validators.remove(segment);
         self.tell_scheduler(Input::Cleared { segment });

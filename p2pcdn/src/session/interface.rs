@@ -13,7 +13,7 @@ use p2pcdn_wire::{
 
 use crate::{
     authorisation::Standing, block_map::MapError, fetch::FetchError, fetch::FetchRequest,
-    http_response::ResponseHead, maps::MapsConfig, store::Mismatch,
+    http_response::ResponseHead, maps::MapsConfig, network::Network, store::Mismatch,
 };
 
 /// Settings that hold for the life of a session.
@@ -25,8 +25,48 @@ pub struct SessionConfig {
     pub scheduler: p2pcdn_scheduler::Config,
     /// For getting block maps.
     pub maps: MapsConfig,
-    /// Connections to peers, at most; default 24. More are sent away.
+    /// Connections to peers, at most; default 24. More are sent away, and so are those beyond half
+    /// of it from one [`Network`].
     pub max_links: usize,
+    /// Whose word is taken for the bytes of a segment. Default: the publisher's.
+    pub integrity: Integrity,
+    /// What a witness signs with, and what its draws start from: 32 bytes that nobody can guess, made
+    /// anew for each session. Not used, and zeros by default, where the publisher signs.
+    pub session_key: SessionKey,
+    /// The network that this viewer is in, as neighbours see it; default `None`, unknown.
+    pub network: Option<Network>,
+}
+
+/// Whose word is taken for the bytes of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Integrity {
+    /// The publisher's, whose key the store knows.
+    #[default]
+    Signed,
+    /// That of viewers who read the segment over HTTP: nobody else signs anything.
+    ///
+    /// What comes from peers is then right with a probability only; the security document states
+    /// which.
+    Witnessed {
+        /// How many of them, in different networks; 1 to 4, other values count as the nearest. Two
+        /// are usual, [`Integrity::WITNESSES`].
+        witnesses: u8,
+    },
+}
+
+impl Integrity {
+    /// Witnesses that are usually asked for.
+    pub const WITNESSES: u8 = 2;
+}
+
+/// The secret of a session's Ed25519 key; `Debug` does not show it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionKey(pub [u8; 32]);
+
+impl std::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
 }
 
 impl SessionConfig {
@@ -38,6 +78,9 @@ impl SessionConfig {
             scheduler: p2pcdn_scheduler::Config::new(peer),
             maps: MapsConfig::default(),
             max_links: 24,
+            integrity: Integrity::default(),
+            session_key: SessionKey::default(),
+            network: None,
         }
     }
 }
@@ -81,6 +124,11 @@ pub enum SessionInput {
     LinkOpened {
         /// Its link.
         link: LinkId,
+        /// Where the peer is, as far as the shell knows: at most half of all links go to one
+        /// network, so that an owner of many addresses in few places cannot take them all, and
+        /// witnesses in one network count once.
+        /// `None` where that is unknown, as in browsers, or private.
+        network: Option<Network>,
     },
     /// A message came.
     LinkReceived {
@@ -88,8 +136,8 @@ pub enum SessionInput {
         link: LinkId,
         /// On which channel.
         channel: Channel,
-        /// The message.
-        message: Bytes,
+        /// The message, in one piece or with the payload apart, as the transport has it.
+        message: Message,
     },
     /// The transport takes this many more bytes on a link now.
     LinkWritable {

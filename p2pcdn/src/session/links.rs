@@ -2,17 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use p2pcdn_scheduler::Input;
 use p2pcdn_wire::{
     BLOCK_LEN, Block, Channel, GoodbyeReason, Instant, Link, LinkConfig, LinkEvent, LinkId,
-    LinkInput, LinkOutput, OrdinalRange, Payload, PeerId, RejectReason, RequestId, Said, Say,
-    SegmentRef, Side, TrackIndex,
+    LinkInput, LinkOutput, Message, OrdinalRange, Payload, PeerId, RejectReason, RequestId, Said,
+    Say, SegmentRef, Side, TrackIndex,
 };
 
-use super::{MAX_BANNED, Session, SessionEvent, SessionOutput, content::joined_tracks};
+use super::{
+    Session, SessionEvent, SessionOutput, content::joined_tracks, early_maps::PushAllowance,
+};
 use crate::{
-    maps::{MapSource, MapsInput},
+    maps::MapsInput,
+    network::Network,
     store::{Source, Store},
 };
 
@@ -20,9 +22,16 @@ use crate::{
 /// and again: more than a live window has.
 const MAX_MAPS_GIVEN: usize = 256;
 
+/// Block maps asked of one neighbour that are remembered: those of a minute of 2 s segments in
+/// both tracks of a viewer, when there is nobody else to ask.
+const MAX_MAPS_ASKED: usize = 64;
+
 /// A neighbour that asks for a map again after this time has dropped it in between, as after a
 /// seek back.
 const MAP_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// A map that is witnessed may have more witnesses by then.
+const WITNESSED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// One connection.
 #[derive(Debug)]
@@ -34,6 +43,13 @@ pub(super) struct SessionLink {
     credit: u64,
     /// The block maps given of late, the oldest first.
     maps_given: Vec<(SegmentRef, Instant)>,
+    /// The block maps asked for and not come yet, the oldest first.
+    maps_asked: Vec<SegmentRef>,
+    /// For those that come unasked.
+    pub(super) pushes: PushAllowance,
+    network: Option<Network>,
+    /// As it stands in the session's `link_wakes`, where it is seldom written.
+    wakes_at: Option<Instant>,
 }
 
 impl SessionLink {
@@ -41,10 +57,33 @@ impl SessionLink {
         self.peer
     }
 
+    /// A block map is asked for.
+    pub(super) fn asks(&mut self, segment: SegmentRef) {
+        if self.maps_asked.contains(&segment) {
+            return;
+        }
+        if self.maps_asked.len() == MAX_MAPS_ASKED {
+            self.maps_asked.remove(0);
+        }
+        self.maps_asked.push(segment);
+    }
+
+    /// A block map came; returns whether it was asked for.
+    pub(super) fn take_asked(&mut self, segment: SegmentRef) -> bool {
+        let place = self.maps_asked.iter().position(|asked| *asked == segment);
+        if let Some(place) = place {
+            self.maps_asked.remove(place);
+        }
+        if self.maps_asked.is_empty() {
+            self.maps_asked = Vec::new();
+        }
+        place.is_some()
+    }
+
     /// Whether the map was not given a moment ago; if so it counts as given now.
-    fn may_have_map(&mut self, segment: SegmentRef, now: Instant) -> bool {
+    fn may_have_map(&mut self, segment: SegmentRef, now: Instant, again_after: Duration) -> bool {
         self.maps_given
-            .retain(|(_, given_at)| now < *given_at + MAP_AGAIN_AFTER);
+            .retain(|(_, given_at)| now < *given_at + again_after);
         if self.maps_given.iter().any(|(given, _)| *given == segment) {
             return false;
         }
@@ -57,7 +96,7 @@ impl SessionLink {
 }
 
 impl<S: Store> Session<S> {
-    pub(super) fn open_link(&mut self, id: LinkId) {
+    pub(super) fn open_link(&mut self, id: LinkId, network: Option<Network>) {
         if !self.transfer.is_on() {
             self.outputs
                 .push_back(SessionOutput::CloseLink { link: id });
@@ -69,6 +108,7 @@ impl<S: Store> Session<S> {
         let config = LinkConfig {
             class: self.policy.effective_class(),
             tracks: joined_tracks(&self.tracks),
+            witness: self.witnesses.as_ref().map(|it| it.own()),
             ..LinkConfig::new(self.config.scheduler.peer, self.config.swarm)
         };
         if config != *self.link_config {
@@ -79,12 +119,17 @@ impl<S: Store> Session<S> {
             peer: None,
             credit: 0,
             maps_given: Vec::new(),
+            maps_asked: Vec::new(),
+            pushes: PushAllowance::new(self.now),
+            network,
+            wakes_at: None,
         };
         self.links.insert(id, state);
+        self.witness_is_in(id, network);
         self.tell_link(id, LinkInput::Opened);
     }
 
-    pub(super) fn receive(&mut self, id: LinkId, channel: Channel, message: Bytes) {
+    pub(super) fn receive(&mut self, id: LinkId, channel: Channel, message: Message) {
         let len = message.len() as u64;
         let content = self.tell_link(id, LinkInput::Received { channel, message });
         match (channel, content) {
@@ -123,7 +168,7 @@ impl<S: Store> Session<S> {
     }
 
     /// Returns how many content bytes were in what it was told.
-    fn tell_link(&mut self, id: LinkId, input: LinkInput) -> u64 {
+    pub(super) fn tell_link(&mut self, id: LinkId, input: LinkInput) -> u64 {
         let now = self.now;
         let Some(state) = self.links.get_mut(id) else {
             return 0;
@@ -137,7 +182,10 @@ impl<S: Store> Session<S> {
         while let Some(state) = self.links.get_mut(id) {
             let Some(output) = state.link.poll_output() else {
                 let wake_at = state.link.poll_timeout();
-                self.wake_link(id, wake_at);
+                if wake_at != state.wakes_at {
+                    state.wakes_at = wake_at;
+                    self.wake_link(id, wake_at);
+                }
                 break;
             };
             content += self.carry_out_link(id, output);
@@ -183,7 +231,7 @@ impl<S: Store> Session<S> {
                 payload,
             } => self.block_arrived(id, segment, request, block, payload),
             LinkOutput::Map(map) => {
-                self.take_map(map.segment, &map.payload.0, MapSource::Peer(id));
+                self.map_arrived(id, map.segment, &map.payload.0);
                 0
             }
             LinkOutput::Close(_) => {
@@ -198,6 +246,7 @@ impl<S: Store> Session<S> {
     fn link_event(&mut self, id: LinkId, event: LinkEvent) -> u64 {
         match event {
             LinkEvent::Ready { peer, .. } => self.link_ready(id, peer),
+            LinkEvent::Witness(key) => self.witness_named(id, key),
             LinkEvent::Wasted { len } => {
                 self.delivery.add_waste(p2pcdn_metrics::Waste::Late, len);
                 return len;
@@ -221,23 +270,7 @@ impl<S: Store> Session<S> {
     }
 
     fn link_ready(&mut self, id: LinkId, peer: PeerId) {
-        let is_known = self
-            .links
-            .values()
-            .iter()
-            .any(|state| state.peer == Some(peer));
-        let ready = self.links.values().iter();
-        let ready = ready.filter(|state| state.peer.is_some()).count();
-        let refusal = if self.banned.contains(&peer) {
-            Some(GoodbyeReason::Corruption)
-        } else if is_known {
-            Some(GoodbyeReason::Duplicate)
-        } else if ready >= self.config.max_links {
-            Some(GoodbyeReason::Full)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
+        if let Some(reason) = self.refusal(id, peer) {
             self.say(id, Say::Goodbye(reason));
             return;
         }
@@ -253,13 +286,30 @@ impl<S: Store> Session<S> {
         self.say(id, Say::Class(self.policy.effective_class()));
     }
 
+    /// Why a peer that has said hello is sent away; `None` when it is not.
+    fn refusal(&self, id: LinkId, peer: PeerId) -> Option<GoodbyeReason> {
+        let ready = || {
+            let links = self.links.values().iter();
+            links.filter(|state| state.peer.is_some())
+        };
+        if let Some(reason) = self.unwelcome.refusal(peer, self.now) {
+            return Some(reason);
+        }
+        if ready().any(|state| state.peer == Some(peer)) {
+            return Some(GoodbyeReason::Duplicate);
+        }
+        let network = self.links.get(id).and_then(|state| state.network);
+        let of_one_network = ready().filter(|state| network.is_some() && state.network == network);
+        let max_of_one_network = (self.config.max_links / 2).max(1);
+        let is_full = ready().count() >= self.config.max_links
+            || of_one_network.count() >= max_of_one_network;
+        is_full.then_some(GoodbyeReason::Full)
+    }
+
     /// Does not deal with the peer on this link again.
     fn ban(&mut self, id: LinkId) {
-        let peer = self.links.get(id).and_then(SessionLink::peer);
-        if let Some(peer) = peer
-            && self.banned.len() < MAX_BANNED
-        {
-            self.banned.insert(peer);
+        if let Some(peer) = self.links.get(id).and_then(SessionLink::peer) {
+            self.unwelcome.ban(peer);
         }
     }
 
@@ -270,6 +320,10 @@ impl<S: Store> Session<S> {
         self.wake_link(id, None);
         self.tell_scheduler(Input::LinkClosed { link: id });
         self.tell_maps(MapsInput::PeerLeft(id));
+        self.refused_maps.forget(id);
+        if let Some(witnesses) = &mut self.witnesses {
+            witnesses.forget_link(id);
+        }
         if state.peer.is_some() {
             self.event(SessionEvent::PeerGone { link: id, reason });
         }
@@ -305,6 +359,9 @@ impl<S: Store> Session<S> {
     }
 
     fn maps_held(&mut self, link: LinkId, track: TrackIndex, ordinals: OrdinalRange) {
+        if !self.counts_maps_of(link) {
+            return self.audit(link, track, ordinals);
+        }
         let wanted = self.wanted_maps.keys();
         let from = (track, ordinals.start);
         let mut place = wanted.partition_point(|name| (name.track, name.ordinal) < from);
@@ -324,10 +381,14 @@ impl<S: Store> Session<S> {
         // says which one it is.
         let is_other = self.segment_id(segment).is_some_and(|own| own != full);
         let now = self.now;
+        let (has_map, again_after) = match &self.witnesses {
+            None => (self.store.has_map(segment), MAP_AGAIN_AFTER),
+            Some(witnesses) => (witnesses.has_maps(segment), WITNESSED_AGAIN_AFTER),
+        };
         let Some(state) = self.links.get_mut(id) else {
             return;
         };
-        if !is_other && self.store.has_map(segment) && state.may_have_map(segment, now) {
+        if !is_other && has_map && state.may_have_map(segment, now, again_after) {
             self.hand_on_map(id, segment);
         }
     }

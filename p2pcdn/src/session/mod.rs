@@ -1,17 +1,16 @@
 //! The sans-IO parts joined: scheduler, links, block maps, store, counters.
 
 mod content;
+mod early_maps;
 mod fetches;
 #[cfg(all(test, feature = "hls"))]
 mod heap;
 mod interface;
 mod links;
+mod unwelcome;
+mod witnessing;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use p2pcdn_metrics::{Delivery, PlaybackInput, Snapshot};
 use p2pcdn_scheduler::{FetchId, Playback, PlaybackState, Policy, Scheduler, Switch};
@@ -19,11 +18,15 @@ use p2pcdn_wire::{
     BitRate, GoodbyeReason, Instant, LinkConfig, LinkId, PeerId, Say, Seed, SegmentRef,
 };
 
-pub use self::interface::{SessionConfig, SessionEvent, SessionInput, SessionOutput};
+pub use self::interface::{
+    Integrity, SessionConfig, SessionEvent, SessionInput, SessionKey, SessionOutput,
+};
 use self::{
-    content::{EarlyMaps, SessionTrack},
+    content::SessionTrack,
+    early_maps::{EarlyMaps, RefusedMaps},
     fetches::Attempt,
     links::SessionLink,
+    unwelcome::Unwelcome,
 };
 use crate::{
     authorisation::{Answer, Authorisation, Standing, Subject},
@@ -31,10 +34,8 @@ use crate::{
     http_response::Validator,
     maps::{MapSource, Maps, MapsInput, MapsOutput},
     store::{Source, Store},
+    witnesses::Witnesses,
 };
-
-/// Peers remembered for having sent wrong bytes or broken the protocol; a viewer meets few of them.
-const MAX_BANNED: usize = 256;
 
 /// How much later than the one before a player's report may be sent than told.
 const REPORT_JITTER: Duration = Duration::from_millis(100);
@@ -76,7 +77,7 @@ pub struct Session<S> {
     link_wakes: Dense<LinkId, Instant>,
     /// What links are opened with: one for all as long as nothing changes.
     link_config: Arc<LinkConfig>,
-    banned: BTreeSet<PeerId>,
+    unwelcome: Unwelcome,
     fetches: Dense<FetchId, Attempt>,
     validators: Dense<SegmentRef, Validator>,
     /// Segments of which the origin does not serve ranges.
@@ -85,6 +86,11 @@ pub struct Session<S> {
     /// Whether the segments whose block maps are wanted may have changed.
     are_maps_due: bool,
     early_maps: EarlyMaps,
+    refused_maps: RefusedMaps,
+    /// Where fetchers vouch for what they read.
+    witnesses: Option<Box<Witnesses>>,
+    /// As the trackers count them.
+    viewers: Option<u32>,
     delivery: Delivery,
     sources: Dense<SegmentRef, SegmentSources>,
     player: p2pcdn_metrics::Playback,
@@ -106,9 +112,13 @@ pub struct SegmentSources {
 impl<S: Store> Session<S> {
     /// A session that has not begun, with its bytes in `store`.
     #[must_use]
-    pub fn new(config: SessionConfig, store: S, seed: Seed, now: Instant) -> Self {
+    pub fn new(mut config: SessionConfig, store: S, seed: Seed, now: Instant) -> Self {
+        if let Integrity::Witnessed { witnesses } = config.integrity {
+            config.scheduler.duty_copies = witnesses.into();
+        }
         let scheduler = Scheduler::new(config.scheduler.clone(), seed.derive("scheduler"), now);
-        let maps = Maps::new(config.maps.clone(), seed.derive("maps"), now);
+        let draws = witnessing::draw_seed(&config).unwrap_or_else(|| seed.derive("maps"));
+        let maps = Maps::new(config.maps.clone(), draws, now);
         Self {
             now,
             store,
@@ -128,13 +138,16 @@ impl<S: Store> Session<S> {
             links: Dense::new(),
             link_wakes: Dense::new(),
             link_config: Arc::new(LinkConfig::new(config.scheduler.peer, config.swarm)),
-            banned: BTreeSet::new(),
+            unwelcome: Unwelcome::default(),
             fetches: Dense::new(),
             validators: Dense::new(),
             wholes: DenseSet::new(),
             wanted_maps: DenseSet::new(),
             are_maps_due: true,
             early_maps: EarlyMaps::default(),
+            refused_maps: RefusedMaps::default(),
+            witnesses: witnessing::witnesses(&config),
+            viewers: None,
             delivery: Delivery::default(),
             sources: Dense::new(),
             player: p2pcdn_metrics::Playback::new(now),
@@ -169,7 +182,7 @@ impl<S: Store> Session<S> {
             SessionInput::UnsharedReceived { len } => self
                 .delivery
                 .add_http(p2pcdn_metrics::HttpReason::NotShareable, len),
-            SessionInput::LinkOpened { link } => self.open_link(link),
+            SessionInput::LinkOpened { link, network } => self.open_link(link, network),
             SessionInput::LinkReceived {
                 link,
                 channel,
@@ -196,6 +209,7 @@ impl<S: Store> Session<S> {
                 }
             }
             SessionInput::SwarmCounted { viewers } => {
+                self.viewers = Some(viewers);
                 self.tell_scheduler(p2pcdn_scheduler::Input::SwarmCounted { viewers });
             }
         }
@@ -207,6 +221,7 @@ impl<S: Store> Session<S> {
         self.scheduler.handle_timeout(self.now);
         self.maps.handle_timeout(self.now);
         self.wake_links();
+        self.settle_maps();
         self.review_standing();
         self.renew_authorisation();
     }
@@ -234,6 +249,7 @@ impl<S: Store> Session<S> {
         [
             self.scheduler.poll_timeout(),
             self.maps.poll_timeout(),
+            self.witnesses.as_ref().and_then(|it| it.wake_at()),
             transfer.then(|| self.authorisation.stale_at()),
             self.authorisation.renew_at().filter(|_| transfer),
         ]
@@ -288,7 +304,14 @@ impl<S: Store> Session<S> {
     /// again.
     #[must_use]
     pub fn is_banned(&self, peer: PeerId) -> bool {
-        self.banned.contains(&peer)
+        self.unwelcome.is_banned(peer)
+    }
+
+    /// Whether a peer would be sent away if it connected, because it is banned or was let go of
+    /// less than five minutes ago: a shell that knows who offers need not let it come so far.
+    #[must_use]
+    pub fn refuses(&self, peer: PeerId) -> bool {
+        self.unwelcome.refusal(peer, self.now).is_some()
     }
 
     fn advance(&mut self, now: Instant) {
@@ -363,15 +386,14 @@ impl<S: Store> Session<S> {
                 segment,
                 block,
             } => {
-                if self.banned.len() < MAX_BANNED {
-                    self.banned.insert(peer);
-                }
+                self.unwelcome.ban(peer);
                 self.event(SessionEvent::PeerCaught {
                     peer,
                     segment,
                     block,
                 });
             }
+            Event::PeerLetGo { peer } => self.unwelcome.let_go(peer, self.now),
             // Told with its reason where the attempt failed.
             Event::SegmentFailed { .. } => {}
             other => tracing::trace!(?other, "an event that a session does not know"),
@@ -382,6 +404,12 @@ impl<S: Store> Session<S> {
         match output {
             MapsOutput::Request { link, segment } => {
                 if let Some(id) = self.segment_id(segment) {
+                    if let Some(state) = self.links.get_mut(link) {
+                        state.asks(segment);
+                    }
+                    if let Some(witnesses) = &mut self.witnesses {
+                        witnesses.drew(segment, link);
+                    }
                     self.say(link, Say::MapRequest { segment, id });
                 }
             }
@@ -407,6 +435,9 @@ impl<S: Store> Session<S> {
         self.validators.remove(segment);
         self.wholes.remove(segment);
         self.sources.remove(segment);
+        if let Some(witnesses) = &mut self.witnesses {
+            witnesses.forget(segment);
+        }
         if self.wanted_maps.remove(segment).is_some() {
             self.are_maps_due = true;
             self.tell_maps(MapsInput::SegmentGone(segment));

@@ -13,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use p2pcdn::{
-    MapsConfig, MemoryStore, MemoryStoreConfig, Session, SessionConfig, SessionEvent, SessionInput,
-    SessionOutput, Store,
+    MapsConfig, MemoryStore, MemoryStoreConfig, Network, Session, SessionConfig, SessionEvent,
+    SessionInput, SessionOutput, Store,
     manifest::{self, Presentation, Refresh},
     scheduler::{FetchId, Policy},
     wire::{
@@ -121,6 +121,10 @@ pub(crate) struct World {
     /// Subtracted from what the origin numbers segments by: another value is another encoder run.
     pub(crate) first_number: u64,
     pub(crate) rule: Rule,
+    /// Nodes whose bytes are nobody's concern.
+    pub(crate) liars: BTreeSet<usize>,
+    /// Where each node is, as those who connect to it see.
+    pub(crate) networks: BTreeMap<usize, Network>,
     pub(crate) tamper: Tamper,
     pub(crate) nodes: Vec<Node>,
     pub(crate) asked: Vec<Asked>,
@@ -148,6 +152,8 @@ impl World {
             stream,
             first_number: 0,
             rule: Box::new(|_, _| {}),
+            liars: BTreeSet::new(),
+            networks: BTreeMap::new(),
             tamper: Box::new(|_| Fate::Arrives),
             nodes: Vec::new(),
             asked: Vec::new(),
@@ -304,7 +310,9 @@ impl World {
         match event {
             Event::Opened(node, link) => {
                 if self.nodes[node].links.contains_key(&link) {
-                    self.tell(node, SessionInput::LinkOpened { link });
+                    let to = self.nodes[node].links.get(&link).map(|wire| wire.to);
+                    let network = to.and_then(|to| self.networks.get(&to)).copied();
+                    self.tell(node, SessionInput::LinkOpened { link, network });
                     let credit = CREDIT;
                     self.tell(node, SessionInput::LinkWritable { link, credit });
                 }
@@ -316,7 +324,7 @@ impl World {
                     SessionInput::LinkReceived {
                         link,
                         channel,
-                        message,
+                        message: message.into(),
                     },
                 );
             }
@@ -448,6 +456,9 @@ impl World {
 
     /// What can be played is what the origin gave this viewer, or what the publisher signed.
     pub(crate) fn check_bytes(&self, index: usize, segment: SegmentRef) {
+        if self.liars.contains(&index) {
+            return;
+        }
         let node = &self.nodes[index];
         let ordinal = segment.ordinal + self.first_number;
         let playable = node.session.store().playable(segment, 0).concat();
