@@ -109,17 +109,40 @@ impl<A: Actor> Engine<A> {
         self.clock.start(stop)
     }
 
-    /// What `ask` gives for each actor, in their order.
-    pub fn survey<T: Send>(&self, ask: impl Fn(&A) -> T + Sync) -> Vec<T>
+    /// What `add` makes of the actors of each shard, in their order, beginning with the default.
+    pub fn gather<T: Default + Send>(&self, add: impl Fn(&mut T, ActorId, &A) + Sync) -> Vec<T>
     where
         A: Sync,
     {
-        let ask_shard = |shard: &Shard<A>| shard.actors.iter().map(&ask).collect::<Vec<T>>();
-        let answers: Vec<Vec<T>> = match &self.pool {
-            Some(pool) => pool.install(|| self.shards.par_iter().map(ask_shard).collect()),
-            None => self.shards.iter().map(ask_shard).collect(),
+        let gather = |(number, shard): (usize, &Shard<A>)| {
+            let mut gathered = T::default();
+            for (actor, number) in shard.actors.iter().zip(self.layout.first_of(number)..) {
+                add(&mut gathered, number, actor);
+            }
+            gathered
         };
-        answers.into_iter().flatten().collect()
+        match &self.pool {
+            Some(pool) => pool.install(|| {
+                self.shards
+                    .par_iter()
+                    .enumerate()
+                    .map(|(n, it)| gather((n, it)))
+                    .collect()
+            }),
+            None => self.shards.iter().enumerate().map(gather).collect(),
+        }
+    }
+
+    /// Ends: what `ask` gives for each actor, in their order. Each is gone before the next is
+    /// asked, so that the answers take the room of those who gave them.
+    pub fn dissolve<T>(self, mut ask: impl FnMut(A) -> T) -> Vec<T> {
+        let mut answers = Vec::new();
+        for shard in self.shards {
+            let Shard { actors, office, .. } = shard;
+            drop(office);
+            answers.extend(actors.into_iter().map(&mut ask));
+        }
+        answers
     }
 
     /// Events that have happened.

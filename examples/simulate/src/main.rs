@@ -4,19 +4,20 @@ use std::{
     fmt,
     io::{self, Write as _},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use p2pcdn_example_simulate::{
     cli::{Options, Target, WriteError},
-    media::{self, Media},
-    people::Population,
+    media,
     presets::{Overrides, preset},
     progress::Bar,
     report::{self, Figures, Setting},
     scenario::Scenario,
     tally::SegmentKey,
-    trace, world,
+    trace,
+    world::{self, Shared},
 };
 
 fn main() -> ExitCode {
@@ -27,8 +28,8 @@ fn main() -> ExitCode {
         .with_writer(io::stderr)
         .init();
     let options = Options::parse();
-    let scenario = scenario(&options);
-    match run(&options, &scenario) {
+    let (scenario, overrides) = scenario(&options);
+    match run(&options, &scenario, &overrides) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("simulate: {error}");
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 /// What the options ask for; ends the program where they cannot be met.
-fn scenario(options: &Options) -> Scenario {
+fn scenario(options: &Options) -> (Scenario, Overrides) {
     let refuse =
         |kind, reason: &dyn fmt::Display| -> ! { Options::command().error(kind, reason).exit() };
     if options.html.is_some() && options.html == options.record {
@@ -54,24 +55,31 @@ fn scenario(options: &Options) -> Scenario {
         threads: std::thread::available_parallelism().ok().map(Into::into),
     };
     match preset(&options.preset, overrides) {
-        Ok(scenario) => scenario,
+        Ok(scenario) => (scenario, overrides),
         Err(error) => refuse(ErrorKind::InvalidValue, &error),
     }
 }
 
-fn run(options: &Options, scenario: &Scenario) -> Result<(), Failure> {
+fn run(options: &Options, scenario: &Scenario, overrides: &Overrides) -> Result<(), Failure> {
     let open = |path: &Option<_>| path.as_deref().map(Target::open).transpose();
     let page = open(&options.html)?;
     let recording = open(&options.record)?;
     let bar = Bar::new(scenario.duration);
-    let outcome = world::run(scenario, &mut |progress| bar.reach(progress));
+    let shared = Arc::new(Shared::new(scenario));
+    let header = recording
+        .as_ref()
+        .map(|_| trace::header(scenario, overrides, RECORDED));
+    let mut outcome = world::run_in(&shared, header.as_ref(), &mut |progress| {
+        bar.reach(progress)
+    });
     bar.finish();
 
-    let media = Media::new(scenario);
     let setting = Setting {
         scenario,
-        components: &Population::new(scenario).components(),
-        segment_len: &|segment: SegmentKey| media.segment_len(segment.track, segment.ordinal),
+        components: &shared.population.components(),
+        segment_len: &|segment: SegmentKey| {
+            shared.media.segment_len(segment.track, segment.ordinal)
+        },
         first_arrival: media::first_arrival(),
     };
     let figures = Figures::new(&setting, &outcome);
@@ -89,8 +97,8 @@ fn run(options: &Options, scenario: &Scenario) -> Result<(), Failure> {
         let html = report::html(&setting, &figures, &outcome, &warnings);
         page.write(|file| file.write_all(html.as_bytes()))?;
     }
-    if let Some(recording) = recording {
-        let _ = recording;
+    if let (Some(recording), Some(trace)) = (recording, outcome.trace.take()) {
+        recording.write(|file| file.write_all(&trace))?;
     }
     printed
 }
@@ -100,6 +108,9 @@ fn print(figures: &str) -> Result<(), Failure> {
     let written = out.write_all(figures.as_bytes()).and_then(|()| out.flush());
     written.map_err(Failure::Output)
 }
+
+/// The viewer that is recorded: the first, who is honest whatever the run.
+const RECORDED: u32 = 0;
 
 /// What went wrong with what the program writes.
 #[derive(Debug, thiserror::Error)]

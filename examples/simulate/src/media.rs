@@ -18,9 +18,10 @@ use p2pcdn::{
 
 use crate::{
     draw::Draws,
-    payload::{Mark, generated, map_mark, marked},
+    payload::{Mark, generated, marked},
     scenario::{Content, ContentKind, PayloadKind, Scenario},
     tally::SegmentKey,
+    virtual_store::encode_map,
 };
 
 /// From the start of the clock to the first arrival; edges and lines have a past by then.
@@ -240,7 +241,8 @@ impl Media {
         }
     }
 
-    /// The encoded block map of a segment: signed where bytes are real, a [`map_mark`] otherwise.
+    /// The encoded block map of a segment: signed where bytes are real, as
+    /// [`encode_map`] makes it otherwise.
     ///
     /// # Panics
     ///
@@ -251,7 +253,7 @@ impl Media {
         let make = || {
             let len = self.segment_len(track, ordinal);
             match self.payload {
-                PayloadKind::Virtual => map_mark(len, Mark::Good),
+                PayloadKind::Virtual => encode_map(len, true),
                 PayloadKind::Real => {
                     let bytes = self.bytes(track, ordinal, 0..len);
                     let map = BlockMap::of(self.segment_id(track, ordinal), &bytes);
@@ -392,10 +394,7 @@ mod tests {
     use p2pcdn::{SignedMap, manifest::Liveness};
 
     use super::*;
-    use crate::{
-        payload::read_map_mark,
-        testing::{scenario, with_renditions},
-    };
+    use crate::testing::{scenario, with_renditions};
 
     fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -425,7 +424,7 @@ mod tests {
     fn the_manifest_lists_the_newest_segments_where_they_lie_on_the_timeline() {
         for scenario in [scenario(), with_renditions(&[1, 2, 4])] {
             let media = Media::new(&scenario);
-            for published in [30, 31, 80, 81, 120] {
+            for published in [30, 31, 80, 81, 90] {
                 let presentation = media.presentation(published);
                 assert_eq!(presentation.tracks.len(), scenario.content.renditions.len());
                 for track in 0..media.track_count() {
@@ -490,7 +489,7 @@ mod tests {
     fn virtual_bytes_and_maps_are_marked() {
         let media = Media::new(&scenario());
         let len = media.segment_len(0, 7);
-        assert_eq!(read_map_mark(&media.map(0, 7)), Some((len, Mark::Good)));
+        assert_eq!(media.map(0, 7), encode_map(len, true));
         let block = media.bytes(0, 7, 16_384..32_768);
         assert_eq!((block.len(), block[0]), (16_384, 0));
         assert_eq!(media.bytes(0, 7, 0..len).len() as u64, len);

@@ -5,34 +5,13 @@ use std::ops::Range;
 use bytes::Bytes;
 use p2pcdn::wire::mix;
 
-/// What a virtual block, map or segment is worth.
+/// What a virtual block or segment is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The publisher's.
     Good,
     /// Somebody else's.
     Forged,
-}
-
-/// The stand-in for an encoded block map: the segment's length, 8 bytes, big-endian, and 1, or 0
-/// when it is forged.
-#[must_use]
-pub fn map_mark(segment_len: u64, mark: Mark) -> Bytes {
-    let mut encoded = segment_len.to_be_bytes().to_vec();
-    encoded.push(u8::from(mark == Mark::Good));
-    encoded.into()
-}
-
-/// What [`map_mark`] made; `None` of anything else.
-#[must_use]
-pub fn read_map_mark(encoded: &[u8]) -> Option<(u64, Mark)> {
-    let (len, rest) = encoded.split_first_chunk()?;
-    let mark = match rest {
-        [1] => Mark::Good,
-        [0] => Mark::Forged,
-        _ => return None,
-    };
-    Some((u64::from_be_bytes(*len), mark))
 }
 
 /// Virtual bytes, of which the first is 0 for good ones and 1 for others; nothing is copied.
@@ -68,20 +47,6 @@ pub(crate) fn generated(key: u64, range: Range<u64>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mark_is_read_as_it_was_made_and_nothing_else_is_one() {
-        let forged = map_mark(9, Mark::Forged);
-        assert_eq!(forged, [0, 0, 0, 0, 0, 0, 0, 9, 0][..]);
-        assert_eq!(read_map_mark(&forged), Some((9, Mark::Forged)));
-        assert_eq!(
-            read_map_mark(&map_mark(9, Mark::Good)),
-            Some((9, Mark::Good))
-        );
-        for other in [&b""[..], b"something else", &[0; 8], &[2; 9]] {
-            assert_eq!(read_map_mark(other), None);
-        }
-    }
 
     #[test]
     fn virtual_bytes_tell_their_mark_first_at_any_length() {

@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use p2pcdn::wire::{BitRate, Instant, UploadClass, mix};
+use p2pcdn::{
+    Network,
+    wire::{BitRate, Instant, UploadClass, mix},
+};
 
 use crate::{
     access::{self, AccessClass},
@@ -462,6 +465,15 @@ impl Maker<'_> {
 
 fn mean_gap(per_hour: f64) -> Option<Duration> {
     (per_hour > 0.0).then(|| Duration::from_secs_f64(3_600.0 / per_hour))
+}
+
+impl Person {
+    /// Its network, as those who connect to it see.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        // Zero is how a witness says that it does not know.
+        Network::new(self.subnet.max(1).into())
+    }
 }
 
 /// A name of 24 bits within the region. Eclipsers have names in plenty but few addresses: a /24 of

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The presets, each with what it is for, in the order in which they are best read.
-pub const PRESETS: [(&str, &str); 11] = [
+pub const PRESETS: [(&str, &str); 17] = [
     ("small", "every pair connects, uplinks of twice the bitrate"),
     ("small-nat", "as small, four pairs in five connect"),
     (
@@ -33,6 +33,12 @@ pub const PRESETS: [(&str, &str); 11] = [
         "hostile",
         "a fifth of the viewers are adversaries of every kind",
     ),
+    ("polluters-5", POLLUTERS),
+    ("polluters-10", POLLUTERS),
+    ("polluters-20", POLLUTERS),
+    ("colluders-5", COLLUDERS),
+    ("colluders-10", COLLUDERS),
+    ("colluders-20", COLLUDERS),
     (
         "congested",
         "edges with half of the capacity that viewers without peers need",
@@ -85,6 +91,12 @@ pub fn preset(name: &str, overrides: Overrides) -> Result<Scenario, UnknownPrese
         "record" => record(viewers(440_000)),
         "mobile" => mobile(viewers(100)),
         "hostile" => hostile(viewers(20)),
+        "polluters-5" => polluted(viewers(100), HostileKind::Polluter, 0.05),
+        "polluters-10" => polluted(viewers(100), HostileKind::Polluter, 0.1),
+        "polluters-20" => polluted(viewers(100), HostileKind::Polluter, 0.2),
+        "colluders-5" => polluted(viewers(100), HostileKind::ColludingPolluter, 0.05),
+        "colluders-10" => polluted(viewers(100), HostileKind::ColludingPolluter, 0.1),
+        "colluders-20" => polluted(viewers(100), HostileKind::ColludingPolluter, 0.2),
         "congested" => congested(viewers(50)),
         "congested-abr" => congested_abr(viewers(50)),
         "fading" => fading(viewers(20)),
@@ -296,6 +308,20 @@ fn hostile(viewers: u32) -> Scenario {
         ..small(viewers)
     }
 }
+
+fn polluted(viewers: u32, kind: HostileKind, share: f64) -> Scenario {
+    Scenario {
+        hostile: Hostile {
+            share,
+            kinds: vec![kind],
+        },
+        payload: PayloadKind::Virtual,
+        ..small(viewers)
+    }
+}
+
+const POLLUTERS: &str = "this percentage of the viewers hand out wrong bytes, each its own";
+const COLLUDERS: &str = "this percentage of the viewers hand out wrong bytes, all the same";
 
 fn congested(viewers: u32) -> Scenario {
     let base = small(viewers);

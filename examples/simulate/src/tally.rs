@@ -72,6 +72,11 @@ pub struct Glance {
 pub trait Viewed {
     /// At the end, or when the viewer left.
     fn tally(&self, now: Instant) -> Tally;
+    /// What its session was told and what it answered, if that is recorded; see
+    /// [`trace`](crate::trace).
+    fn trace(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// Now.
     fn glance(&self, now: Instant) -> Glance;
 }

@@ -1,6 +1,6 @@
 //! The tracker at which viewers find each other.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use p2pcdn::wire::{Instant, LinkId};
 
@@ -21,10 +21,10 @@ pub struct Tracker {
     draws: Draws,
     /// Who is registered, in no order.
     members: Vec<ActorId>,
-    /// Of each viewer.
+    /// Of each actor: the publisher's peer comes after the viewers, with others between.
     entries: Vec<Entry>,
-    /// When whose registration may lapse; earliest first.
-    lapses: VecDeque<(Instant, ActorId)>,
+    /// When whose registration lapses; one of each member.
+    lapses: BTreeSet<(Instant, ActorId)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,8 +43,8 @@ impl Tracker {
         Self {
             draws: shared.draws.of("tracker"),
             members: Vec::new(),
-            entries: vec![Entry::default(); shared.population.people.len()],
-            lapses: VecDeque::new(),
+            entries: vec![Entry::default(); shared.publisher() as usize + 1],
+            lapses: BTreeSet::new(),
             shared,
         }
     }
@@ -56,23 +56,25 @@ impl Tracker {
     }
 
     fn announced(&mut self, from: ActorId, links: &[LinkId], now: Instant, out: &mut Outbox) {
+        let config = self.shared.scenario.tracker;
         let Some(entry) = self.entries.get_mut(from as usize) else {
             return;
         };
+        self.lapses
+            .remove(&(entry.announced_at + config.memory, from));
+        self.lapses.insert((now + config.memory, from));
         entry.announced_at = now;
         entry.count += 1;
         let draws = self.draws.nth(u64::from(from)).nth(u64::from(entry.count));
         let own = match entry.place {
             Some(place) => place,
             None => {
-                let place = u32::try_from(self.members.len()).expect("as many as people at most");
+                let place = u32::try_from(self.members.len()).expect("as many as actors at most");
                 entry.place = Some(place);
                 self.members.push(from);
                 place
             }
         };
-        let config = self.shared.scenario.tracker;
-        self.lapses.push_back((now + config.memory, from));
         let reply = Signal::Announced {
             viewers: self.viewers(),
             interval: config.interval,
@@ -98,18 +100,18 @@ impl Tracker {
 
     /// Forgets those whose last announce is too old.
     fn expire(&mut self, now: Instant) {
-        let memory = self.shared.scenario.tracker.memory;
-        while let Some((_, viewer)) = self.lapses.pop_front_if(|(at, _)| *at <= now) {
-            let entry = &self.entries[viewer as usize];
-            if entry.announced_at + memory <= now {
-                self.forget(viewer);
-            }
+        while let Some(&(_, viewer)) = self.lapses.first().filter(|(at, _)| *at <= now) {
+            self.forget(viewer);
         }
     }
 
     fn forget(&mut self, viewer: ActorId) {
-        let entry = self.entries.get_mut(viewer as usize);
-        let Some(place) = entry.and_then(|entry| entry.place.take()) else {
+        let Some(entry) = self.entries.get_mut(viewer as usize) else {
+            return;
+        };
+        let lapses_at = entry.announced_at + self.shared.scenario.tracker.memory;
+        self.lapses.remove(&(lapses_at, viewer));
+        let Some(place) = entry.place.take() else {
             return;
         };
         self.members.swap_remove(place as usize);
@@ -160,7 +162,7 @@ fn distinct(below: usize, count: usize, draws: Draws) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::time::Duration;
 
     use super::*;
     use crate::world::tests::plain;
@@ -302,6 +304,26 @@ mod tests {
         assert_eq!((viewers, asked.len()), (3, 2));
         assert_eq!(bench.announce(2, 5, 300), (2, vec![0]));
         assert_eq!(bench.announce(2, 5, 400), (1, vec![]));
+    }
+
+    #[test]
+    fn the_publishers_peer_is_handed_out_like_a_viewer() {
+        let mut bench = Bench::new(2);
+        let publisher = bench.tracker.shared.publisher();
+        bench.announce(publisher, 0, 0);
+        assert_eq!(bench.announce(1, 5, 0), (2, vec![publisher]));
+    }
+
+    #[test]
+    fn announcing_often_takes_no_more_room() {
+        let mut bench = Bench::new(2);
+        for secs in 0..1_000 {
+            bench.announce(0, 3, secs / 10);
+        }
+        assert_eq!(
+            (bench.tracker.lapses.len(), bench.tracker.viewers()),
+            (1, 1)
+        );
     }
 
     #[test]

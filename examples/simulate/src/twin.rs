@@ -19,6 +19,7 @@ use crate::{
     people::Person,
     player::Player,
     tally::{Glance, HttpShare, SegmentKey, Tally, Viewed},
+    viewer::polling::Polling,
     world::Shared,
 };
 
@@ -50,11 +51,11 @@ enum Presence {
     Left(Instant),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ManifestLoad {
+    polling: Polling,
     request: Option<u32>,
     published: u64,
-    retry: Retry,
 }
 
 /// A segment that is fetched.
@@ -99,7 +100,9 @@ impl Twin {
     /// The twin of this person.
     #[must_use]
     pub fn new(shared: Arc<Shared>, person: u32) -> Self {
-        let arrives_at = shared.population.people[person as usize].arrives_at;
+        let own = &shared.population.people[person as usize];
+        let (arrives_at, phase) = (own.arrives_at, own.poll_phase);
+        let interval = shared.media.segment_duration();
         Self {
             player: Player::new(&shared.scenario, shared.media.clone(), arrives_at),
             adaptation: Adaptation::new(&shared.scenario),
@@ -108,7 +111,12 @@ impl Twin {
             person,
             presence: Presence::Expected,
             meter: Meter::default(),
-            manifest: ManifestLoad::default(),
+            manifest: ManifestLoad {
+                // It has not begun.
+                polling: Polling::new(interval, phase, arrives_at),
+                request: None,
+                published: 0,
+            },
             transfer: None,
             track: 0,
             armed: None,
@@ -120,13 +128,12 @@ impl Twin {
 
     fn timer(&mut self, timer: &Timer, now: Instant, out: &mut Outbox) {
         match *timer {
-            Timer::Arrive => self.arrive(now, out),
+            Timer::Arrive => self.arrive(out),
             _ if self.presence != Presence::Here => {}
             Timer::Depart { .. } => self.depart(now, out),
             Timer::Player => {
                 self.armed = self.armed.filter(|at| *at > now);
             }
-            Timer::Poll => self.poll(now, out),
             Timer::Habit(number) => {
                 if let Some((_, habit)) = self.own().habits.get(usize::from(number)).cloned() {
                     self.player.habit(&habit, now);
@@ -138,6 +145,7 @@ impl Twin {
                 }
             }
             Timer::Session
+            | Timer::Poll
             | Timer::Writable
             | Timer::Connected { .. }
             | Timer::Announce
@@ -147,7 +155,7 @@ impl Twin {
         }
     }
 
-    fn arrive(&mut self, now: Instant, out: &mut Outbox) {
+    fn arrive(&mut self, out: &mut Outbox) {
         if self.presence != Presence::Expected {
             return;
         }
@@ -161,32 +169,14 @@ impl Twin {
             out.later(self.person, *at, Timer::Habit(number).into());
         }
         self.track = self.adaptation.choose(Duration::ZERO, None, 0);
-        self.load_manifest(now, out);
-        if self.shared.media.end().is_none() {
-            self.poll_later(now, out);
-        }
     }
 
     /// By a crash or not: the connections of a process that is gone are closed for it.
     fn depart(&mut self, now: Instant, out: &mut Outbox) {
         self.presence = Presence::Left(now);
+        self.http.extend(self.incomplete());
         self.transfer = None;
         self.downloads.cancel_all(now, out);
-    }
-
-    fn poll(&mut self, now: Instant, out: &mut Outbox) {
-        self.poll_later(now, out);
-        // One that fails is repeated at its own pace.
-        if self.manifest.request.is_none() && self.manifest.retry.at.is_none() {
-            self.load_manifest(now, out);
-        }
-    }
-
-    fn poll_later(&mut self, now: Instant, out: &mut Outbox) {
-        let interval = self.shared.media.segment_duration();
-        let phase = self.own().poll_phase;
-        let next = next_in_phase(phase, interval, now);
-        out.later(self.person, next, Timer::Poll.into());
     }
 
     fn load_manifest(&mut self, now: Instant, out: &mut Outbox) {
@@ -194,7 +184,6 @@ impl Twin {
         let resource = Resource::Manifest { track: self.track };
         let request = self.downloads.request(resource, draw, now, out);
         self.manifest.request = Some(request);
-        self.manifest.retry.at = None;
     }
 
     fn answered(&mut self, request: u32, head: Head, now: Instant) {
@@ -204,7 +193,7 @@ impl Twin {
                 self.manifest.published = head.published;
             } else {
                 self.manifest.request = None;
-                self.manifest.retry.failed(now);
+                self.manifest.polling.failed(now);
             }
         } else if let Some(transfer) = self.transfer_of(request)
             && !is_good
@@ -220,7 +209,10 @@ impl Twin {
             self.delivery.add_http(HttpReason::Manifest, len);
             if chunk.is_last {
                 self.manifest.request = None;
-                self.manifest.retry = Retry::default();
+                self.manifest.polling.succeeded(now);
+                if self.shared.media.end().is_some() {
+                    self.manifest.polling.end();
+                }
                 self.player.listed(self.manifest.published, now);
             }
             return;
@@ -333,7 +325,7 @@ impl Twin {
             self.player.poll_timeout(),
             more,
             retry,
-            self.manifest.retry.at,
+            self.manifest.polling.due_at(),
         ];
         let Some(next) = moments.into_iter().flatten().min() else {
             return;
@@ -343,6 +335,15 @@ impl Twin {
             self.armed = Some(next);
             out.later(self.person, next, Timer::Player.into());
         }
+    }
+
+    /// What came of the segment that is fetched.
+    fn incomplete(&self) -> Option<HttpShare> {
+        let transfer = self.transfer.as_ref().filter(|it| it.received > 0)?;
+        Some(HttpShare {
+            segment: transfer.key,
+            http_len: transfer.received,
+        })
     }
 
     fn own(&self) -> &Person {
@@ -368,8 +369,7 @@ impl Actor for Twin {
             return;
         }
         self.player.handle_timeout(now);
-        let retry = self.manifest.retry;
-        if retry.at.is_some() && retry.is_due(now) {
+        if self.manifest.polling.start_if_due(now) {
             self.load_manifest(now, out);
         }
         self.fetch(now, out);
@@ -389,7 +389,7 @@ impl Viewed for Twin {
             watched: self.player.watched(until),
             delivery: self.delivery,
             delivered: self.delivered.clone(),
-            http: self.http.clone(),
+            http: self.http.iter().copied().chain(self.incomplete()).collect(),
             corrupt_bytes_played: 0,
             connections: 0,
         }
@@ -404,19 +404,6 @@ impl Viewed for Twin {
             delivery: self.delivery,
         }
     }
-}
-
-/// The next moment after `now` at which a clock that strikes each `interval`, the first time
-/// `phase` after the epoch, strikes.
-fn next_in_phase(phase: Duration, interval: Duration, now: Instant) -> Instant {
-    let interval = interval.as_nanos().max(1);
-    let since = now.since_epoch().as_nanos();
-    let phase = phase.as_nanos() % interval;
-    let struck = (since + interval - phase) / interval;
-    let next = struck * interval + phase;
-    Instant::from_epoch(Duration::from_nanos(
-        u64::try_from(next).unwrap_or(u64::MAX),
-    ))
 }
 
 #[cfg(test)]

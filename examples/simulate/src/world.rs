@@ -16,8 +16,9 @@ use crate::{
     hostile::HostileViewer,
     media::{Media, first_arrival},
     people::{LOOKAHEAD, Population},
-    scenario::{PayloadKind, Scenario},
+    scenario::{Integrity, PayloadKind, PeerPolicy, Scenario},
     tally::{Glance, Tally, Viewed},
+    trace::{Header, Recording},
     tracker::Tracker,
     twin::Twin,
     viewer::{Viewer, ViewerStore},
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub wall: Duration,
     /// Bytes of memory at the most; zero where the system does not say.
     pub peak_rss: u64,
+    /// What [`run_in`] recorded.
+    pub trace: Option<Vec<u8>>,
 }
 
 /// One world at the end.
@@ -91,15 +94,26 @@ pub enum WorldKind {
 /// Plays a scenario in both worlds, one after the other: each then has all threads, and the memory
 /// of the first is free again before the second begins.
 pub fn run(scenario: &Scenario, progress: &mut dyn FnMut(Progress)) -> Outcome {
+    run_in(&Arc::new(Shared::new(scenario)), None, progress)
+}
+
+/// As [`run`], for who goes on to use what the worlds shared: a large population takes a while to
+/// make. With a header, the session of the honest viewer of the first world that it names is
+/// recorded.
+pub fn run_in(
+    shared: &Arc<Shared>,
+    header: Option<&Header>,
+    progress: &mut dyn FnMut(Progress),
+) -> Outcome {
     let begun = Clock::now();
-    let shared = Arc::new(Shared::new(scenario));
-    let hybrid = match scenario.payload {
-        PayloadKind::Virtual => hybrid::<VirtualStore>(&shared, &mut *progress),
-        PayloadKind::Real => hybrid::<MemoryStore>(&shared, &mut *progress),
+    let (hybrid, trace) = match shared.scenario.payload {
+        PayloadKind::Virtual => hybrid::<VirtualStore>(shared, header, &mut *progress),
+        PayloadKind::Real => hybrid::<MemoryStore>(shared, header, &mut *progress),
     };
     let twins = |person| Inhabitant::Viewer(Box::new(Twin::new(shared.clone(), person)));
-    let twin = play(&shared, WorldKind::Twin, twins, None, progress);
+    let (twin, _) = play(shared, WorldKind::Twin, twins, None, progress);
     Outcome {
+        trace,
         hybrid,
         twin,
         wall: begun.elapsed(),
@@ -109,17 +123,32 @@ pub fn run(scenario: &Scenario, progress: &mut dyn FnMut(Progress)) -> Outcome {
 
 fn hybrid<S: ViewerStore + Sync>(
     shared: &Arc<Shared>,
+    header: Option<&Header>,
     progress: &mut dyn FnMut(Progress),
-) -> WorldOutcome {
+) -> (WorldOutcome, Option<Vec<u8>>) {
+    let honest = |person: u32| {
+        let viewer = Viewer::<S>::new(shared.clone(), person);
+        match header.filter(|it| it.person == person) {
+            Some(header) => viewer.recorded(Recording::new(header.clone())),
+            None => viewer,
+        }
+    };
     let viewer = |person: u32| {
         let hostile = shared.population.people[person as usize].hostile;
         match hostile {
             Some(_) => Inhabitant::Hostile(Box::new(HostileViewer::new(shared.clone(), person))),
-            None => Inhabitant::Viewer(Box::new(Viewer::<S>::new(shared.clone(), person))),
+            None => Inhabitant::Viewer(Box::new(honest(person))),
         }
     };
-    let publisher = Inhabitant::Viewer(Box::new(Viewer::publisher(shared.clone())));
-    play(shared, WorldKind::Hybrid, viewer, Some(publisher), progress)
+    // Its peer hands out the block maps that it signs. Without peers there is nobody to hand them to,
+    // and its own requests would take some of a busy edge, which they do not in the twins' world.
+    let Scenario {
+        integrity, policy, ..
+    } = &shared.scenario;
+    let has_publisher = *integrity == Integrity::Signed && *policy == PeerPolicy::Peers;
+    let publisher = || Inhabitant::Viewer(Box::new(Viewer::publisher(shared.clone())));
+    let publisher = has_publisher.then(publisher);
+    play(shared, WorldKind::Hybrid, viewer, publisher, progress)
 }
 
 impl Shared {
@@ -192,7 +221,7 @@ fn play<V: Actor + Viewed + Sync>(
     viewer: impl Fn(u32) -> Inhabitant<V>,
     publisher: Option<Inhabitant<V>>,
     progress: &mut dyn FnMut(Progress),
-) -> WorldOutcome {
+) -> (WorldOutcome, Option<Vec<u8>>) {
     let start = first_arrival();
     let duration = shared.scenario.duration;
     let mut engine = populate(shared, viewer, publisher);
@@ -210,23 +239,25 @@ fn play<V: Actor + Viewed + Sync>(
     }
     let end = start + duration;
     let people = shared.population.people.len();
-    let tallies = engine.survey(|inhabitant| match inhabitant {
-        Inhabitant::Viewer(viewer) => Some(viewer.tally(end)),
-        Inhabitant::Hostile(viewer) => Some(viewer.tally(end)),
-        Inhabitant::Edge(_) | Inhabitant::Tracker(_) => None,
-    });
-    let edges = engine.survey(|inhabitant| match inhabitant {
-        Inhabitant::Edge(edge) => Some(edge.tally()),
-        _ => None,
-    });
-    WorldOutcome {
+    outcome.tallies.reserve_exact(people);
+    outcome.events = engine.events();
+    outcome.digest = engine.digest();
+    let mut number = 0..;
+    let mut trace = None;
+    engine.dissolve(|inhabitant| {
         // The publisher's peer comes last and is no viewer.
-        tallies: tallies.into_iter().flatten().take(people).collect(),
-        edges: edges.into_iter().flatten().collect(),
-        events: engine.events(),
-        digest: engine.digest(),
-        ..outcome
-    }
+        let is_person = number.next().is_some_and(|it: usize| it < people);
+        match inhabitant {
+            Inhabitant::Viewer(viewer) if is_person => {
+                outcome.tallies.push(viewer.tally(end));
+                trace = trace.take().or_else(|| viewer.trace());
+            }
+            Inhabitant::Hostile(viewer) => outcome.tallies.push(viewer.tally(end)),
+            Inhabitant::Edge(edge) => outcome.edges.push(edge.tally()),
+            Inhabitant::Viewer(_) | Inhabitant::Tracker(_) => {}
+        }
+    });
+    (outcome, trace)
 }
 
 /// An engine with everybody in it, whose first arrivals are to come.
@@ -266,38 +297,63 @@ fn totals<V: Actor + Viewed + Sync>(
     shared: &Shared,
     now: Instant,
 ) -> Totals {
-    let glances = engine.survey(|inhabitant| match inhabitant {
-        Inhabitant::Viewer(viewer) => Some(viewer.glance(now)),
-        Inhabitant::Hostile(viewer) => Some(viewer.glance(now)),
-        Inhabitant::Edge(_) | Inhabitant::Tracker(_) => None,
-    });
-    let glances = glances.into_iter().flatten().zip(&shared.population.people);
-    let honest = glances.filter(|(_, person)| person.hostile.is_none());
-    sum(honest.map(|(glance, _)| glance))
+    let people = shared.people();
+    Sum::finish(engine.gather(|sum: &mut Sum, number, inhabitant| {
+        // Adversaries are not counted, nor is the publisher's peer.
+        if let Inhabitant::Viewer(viewer) = inhabitant
+            && number < people
+        {
+            sum.add(&viewer.glance(now));
+        }
+    }))
 }
 
-fn sum(glances: impl Iterator<Item = Glance>) -> Totals {
-    let mut totals = Totals::default();
-    let mut buffers = Vec::new();
-    for glance in glances {
+/// What some of the viewers come to.
+#[derive(Default)]
+struct Sum {
+    totals: Totals,
+    buffers: Vec<Duration>,
+}
+
+impl Sum {
+    fn add(&mut self, glance: &Glance) {
+        let totals = &mut self.totals;
         totals.delivery = totals.delivery + glance.delivery;
         if glance.is_present {
             totals.present += 1;
             totals.stalled += u32::from(glance.is_stalled);
             totals.links += u64::from(glance.links);
-            buffers.push(glance.buffer);
+            self.buffers.push(glance.buffer);
         }
     }
-    buffers.sort_unstable();
-    let quantile = |percent: usize| {
-        let place = (buffers.len() * percent / 100).min(buffers.len().saturating_sub(1));
-        buffers.get(place).copied().unwrap_or_default()
-    };
-    Totals {
-        buffer_p5: quantile(5),
-        buffer_p50: quantile(50),
-        buffer_p95: quantile(95),
-        ..totals
+
+    fn finish(sums: Vec<Self>) -> Totals {
+        let mut totals = Totals::default();
+        let mut buffers = Vec::new();
+        for Self {
+            totals: part,
+            buffers: its,
+        } in sums
+        {
+            totals.delivery = totals.delivery + part.delivery;
+            totals.present += part.present;
+            totals.stalled += part.stalled;
+            totals.links += part.links;
+            buffers.extend(its);
+        }
+        let mut quantile = |percent: usize| {
+            let last = buffers.len().checked_sub(1)?;
+            let place = (buffers.len() * percent / 100).min(last);
+            Some(*buffers.select_nth_unstable(place).1)
+        };
+        let [buffer_p5, buffer_p50, buffer_p95] =
+            [5, 50, 95].map(|percent| quantile(percent).unwrap_or_default());
+        Totals {
+            buffer_p5,
+            buffer_p50,
+            buffer_p95,
+            ..totals
+        }
     }
 }
 
@@ -324,8 +380,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::scenario::{
-        Abr, Access, Arrivals, Connectivity, Content, ContentKind, Edges, Hostile, Integrity,
-        PayloadKind, PeerPolicy, Variation,
+        Abr, Access, Arrivals, Connectivity, Content, ContentKind, Edges, Hostile, PeerPolicy,
+        Variation,
     };
 
     /// A plain live event: an edge without limits that takes exactly 20 ms to the first byte.
@@ -418,7 +474,12 @@ pub(crate) mod tests {
             },
         };
         let present = (1..=100).rev().map(|secs| glance(secs, true, secs <= 10));
-        let totals = sum(present.chain([glance(1_000, false, true)]));
+        // As from two shards.
+        let mut sums = [Sum::default(), Sum::default()];
+        for (number, glance) in present.chain([glance(1_000, false, true)]).enumerate() {
+            sums[number % 2].add(&glance);
+        }
+        let totals = Sum::finish(sums.into());
         assert_eq!(
             (totals.present, totals.stalled, totals.links),
             (100, 10, 200)
@@ -428,7 +489,7 @@ pub(crate) mod tests {
         assert_eq!(totals.buffer_p50, Duration::from_secs(51));
         assert_eq!(totals.buffer_p95, Duration::from_secs(96));
         assert_eq!(totals.delivery.peer_bytes, 505, "with those who left");
-        assert_eq!(sum([].into_iter()), Totals::default());
+        assert_eq!(Sum::finish(Vec::new()), Totals::default());
     }
 
     #[test]

@@ -15,6 +15,12 @@ fn at(micros: u64) -> Instant {
     Instant::from_epoch(Duration::from_micros(micros))
 }
 
+/// What `ask` gives for each actor, in their order.
+fn survey<A: Actor + Sync, T: Send>(engine: &Engine<A>, ask: impl Fn(&A) -> T + Sync) -> Vec<T> {
+    let each = engine.gather(|all: &mut Vec<T>, _, actor| all.push(ask(actor)));
+    each.into_iter().flatten().collect()
+}
+
 fn config(threads: usize, tick: Duration) -> EngineConfig {
     EngineConfig {
         lookahead: LOOKAHEAD,
@@ -104,12 +110,26 @@ fn any_number_of_threads_gives_the_same_trace() {
         let traces = [1, 2, 3].map(|threads| {
             let mut engine = gossip(300, threads, tick);
             engine.run_until(at(2_000_000));
-            let seen = engine.survey(|actor| (actor.seen.clone(), actor.settled.clone()));
+            let seen = survey(&engine, |actor| (actor.seen.clone(), actor.settled.clone()));
             (seen, engine.digest(), engine.events(), engine.pending())
         });
         assert!(traces[0].2 > 5_000, "{} events", traces[0].2);
         assert_eq!(traces[0], traces[1]);
         assert_eq!(traces[0], traces[2]);
+    }
+}
+
+#[test]
+fn actors_are_asked_in_their_order_and_by_their_number() {
+    for threads in [1, 3] {
+        let engine = gossip(300, threads, Duration::ZERO);
+        let numbers = engine.gather(|all: &mut Vec<_>, number, actor| {
+            all.push((number, actor.own));
+        });
+        let expected: Vec<_> = (0..300).map(|number| (number, number)).collect();
+        assert_eq!(numbers.concat(), expected);
+        let gone: Vec<_> = engine.dissolve(|actor| actor.own);
+        assert_eq!(gone, (0..300).collect::<Vec<_>>());
     }
 }
 
@@ -121,7 +141,7 @@ fn stopping_on_the_way_changes_nothing() {
     for stop in 1..=50 {
         parts.run_until(at(stop * 100_000));
     }
-    let seen = |engine: &Engine<Gossip>| engine.survey(|actor| actor.seen.clone());
+    let seen = |engine: &Engine<Gossip>| survey(engine, |actor| actor.seen.clone());
     assert_eq!(seen(&whole), seen(&parts));
 }
 
@@ -129,7 +149,7 @@ fn stopping_on_the_way_changes_nothing() {
 fn an_actor_is_told_in_order_of_time_then_sender() {
     let mut engine = gossip(100, 2, Duration::ZERO);
     engine.run_until(at(3_000_000));
-    for (own, seen) in (0..).zip(engine.survey(|actor| actor.seen.clone())) {
+    for (own, seen) in (0..).zip(survey(&engine, |actor| actor.seen.clone())) {
         assert!(seen.is_sorted_by_key(|&(now, _, _)| now));
         for pair in seen.windows(2) {
             // An own event for the present moment can only come after what caused it.
@@ -182,7 +202,7 @@ fn relays(tick: Duration, arrivals: &[u64], delay: Duration) -> Vec<Vec<(Instant
         engine.schedule(0, at(micros), What::Timer(Timer::Arrive));
     }
     engine.run_until(at(1_000_000));
-    engine.survey(|actor| actor.log.clone())
+    survey(&engine, |actor| actor.log.clone())
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod arena;
 use std::time::Duration;
 
 use arena::Arena;
-use p2pcdn::wire::LinkId;
+use p2pcdn::wire::{GoodbyeReason, LinkId};
 use p2pcdn_example_simulate::{people::Departure, scenario::HostileKind, tally::Viewed};
 
 const ALL: [HostileKind; 7] = [
@@ -41,7 +41,7 @@ fn all_of_them_together_do_not_either() {
     let kinds = [ALL, ALL, ALL].concat();
     let mut arena = Arena::new(&kinds);
     arena.run_secs(30);
-    assert!(arena.honest.most_links >= 8, "{}", arena.honest.most_links);
+    assert!(arena.honest.most_links > 4, "{}", arena.honest.most_links);
     check_watches(&arena, Duration::from_secs(27));
 }
 
@@ -93,18 +93,40 @@ fn a_flooder_sends_what_it_may_and_comes_back_under_another_name() {
     let mut arena = Arena::new(&[HostileKind::Flooder]);
     arena.run_secs(40);
     let heard: u64 = arena.heard_on.values().sum();
-    assert!((2_000..=40 * 230).contains(&heard), "{heard} messages");
+    assert!((1_000..=40 * 230).contains(&heard), "{heard} messages");
+    // It would send 2,000 on each.
+    let most = arena.heard_on.values().max().copied().unwrap_or(0);
+    assert!(most < 1_500, "{most} on one link");
     assert!(arena.honest.violations > 0);
     assert!(arena.hostiles[0].tally(arena.now).connections >= 2);
     check_watches(&arena, Duration::from_secs(37));
 }
 
 #[test]
-fn an_eclipser_takes_what_it_gets_and_keeps_it() {
+fn eclipsers_are_let_go_of_one_after_the_other() {
     let mut arena = Arena::new(&[HostileKind::Eclipser; 20]);
-    arena.run_secs(60);
-    assert_eq!(arena.honest.session.peers().count(), 16);
+    arena.run_secs(55);
+    assert!(arena.honest.session.peers().count() >= 14);
+    assert_eq!(arena.honest.goodbyes, []);
+    arena.run_secs(125);
+    let goodbyes = arena.honest.goodbyes.iter();
+    let useless = Some(GoodbyeReason::Useless);
+    let let_go = goodbyes.filter(|reason| **reason == useless).count();
+    // From the first look after a minute on, one in 15 s.
+    assert!((7..=9).contains(&let_go), "{let_go}");
     assert_eq!(arena.honest.session.snapshot().delivery.peer_bytes, 0);
+    check_watches(&arena, Duration::from_secs(177));
+}
+
+#[test]
+fn eclipsers_of_one_network_take_half_of_the_links() {
+    let mut arena = Arena::with(&[HostileKind::Eclipser; 20], |shared| {
+        for person in shared.population.people.iter_mut().skip(1) {
+            person.subnet = 7;
+        }
+    });
+    arena.run_secs(60);
+    assert_eq!(arena.honest.most_links, 8);
     check_watches(&arena, Duration::from_secs(57));
 }
 

@@ -13,13 +13,13 @@ use p2pcdn_example_simulate::{
     virtual_store::VirtualStore,
 };
 
-use self::support::World;
+use self::support::{LEAD, World};
 
 /// A live event of 3 Mb/s for so many viewers, half a minute of it.
 fn scenario(viewers: u32) -> Scenario {
     let overrides = Overrides {
         viewers: Some(viewers),
-        duration: Some(Duration::from_secs(40)),
+        duration: Some(Duration::from_secs(50)),
         ..Overrides::default()
     };
     Scenario {
@@ -29,7 +29,7 @@ fn scenario(viewers: u32) -> Scenario {
 }
 
 fn at(secs: u64) -> Instant {
-    Instant::EPOCH + Duration::from_secs(100 + secs)
+    Instant::EPOCH + LEAD + Duration::from_secs(secs)
 }
 
 /// Everybody is there within the first two seconds.

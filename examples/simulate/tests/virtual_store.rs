@@ -5,7 +5,9 @@ use p2pcdn::{
     BlockMap, Change, MapError, MemoryStore, MemoryStoreConfig, SigningKey, Source, Store,
     wire::{BLOCK_LEN, BlockRange, LinkId, SegmentId, SegmentRef, TrackIndex},
 };
-use p2pcdn_example_simulate::virtual_store::{BAD, GOOD, VirtualStore, encode_map};
+use p2pcdn_example_simulate::virtual_store::{
+    BAD, GOOD, VirtualStore, content, encode_body, encode_map,
+};
 use proptest::prelude::*;
 
 const QUARANTINE: (u64, u64) = (5 * BLOCK_LEN, 3 * BLOCK_LEN);
@@ -242,4 +244,41 @@ fn a_map_that_is_cut_short_or_not_signed_is_refused() {
     assert!(matches!(long, Err(MapError::SegmentTooLong { .. })));
     // Length and mark alone, without the padding, are as good.
     assert!(store.insert_map(name(0), id(0), &signed.slice(..9)).is_ok());
+}
+
+#[test]
+fn what_a_trusted_body_is_of_is_what_counts_as_right() {
+    let id = SegmentId::new([9; 16]);
+    let segment = SegmentRef {
+        track: TrackIndex(0),
+        ordinal: 1,
+        tag: id.tag(),
+    };
+    let len = 2 * 16_384;
+    let mut store = VirtualStore::default();
+    let body = encode_body(id, len, BAD, 7);
+    store.insert_body(segment, id, &body).unwrap();
+    let wrong = store.write(segment, 0, content(BAD, 16_384), Source::Peer(LinkId(1)));
+    assert!(wrong.verified.contains(0));
+    let right = store.write(
+        segment,
+        16_384,
+        content(GOOD, 16_384),
+        Source::Peer(LinkId(2)),
+    );
+    assert_eq!(right.corrupt, [(LinkId(2), 1)]);
+    assert_eq!(store.bad_len(segment), 16_384);
+    // HTTP knows better.
+    let http = store.write(segment, 16_384, content(GOOD, 16_384), Source::Http);
+    assert!(http.mismatch.is_some());
+
+    let mut fetcher = VirtualStore::default();
+    fetcher.set_len(segment, len);
+    fetcher.write(segment, 0, content(GOOD, 16_384), Source::Http);
+    assert_eq!(fetcher.body(segment, id), None, "not all of it yet");
+    fetcher.write(segment, 16_384, content(GOOD, 16_384), Source::Http);
+    assert_eq!(
+        fetcher.body(segment, id),
+        Some(encode_body(id, len, GOOD, 0))
+    );
 }

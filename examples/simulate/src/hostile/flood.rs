@@ -190,6 +190,7 @@ impl HostileViewer {
             },
             proof: Bytes::new(),
             tracks: watched.chain(invented).take(MAX_TRACKS).collect(),
+            witness: None,
         })
     }
 }

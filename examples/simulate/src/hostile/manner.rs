@@ -1,11 +1,13 @@
 //! What each kind of adversary says, and when.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use p2pcdn::{
-    BlockMap, SigningKey,
+    BlockMap, SigningKey, WitnessedMap,
     wire::{
         BLOCK_LEN, Block, BlockRange, Instant, LinkId, LinkInput, MAX_DURATION, MapData,
-        OrdinalRange, Payload, RejectReason, Said, Say, SegmentId, SegmentRef, TrackIndex,
+        OrdinalRange, Payload, PeerId, RejectReason, Said, Say, SegmentId, SegmentRef, TrackIndex,
         tag_digest,
     },
 };
@@ -13,7 +15,8 @@ use p2pcdn::{
 use super::{HostileViewer, MAX_BACKLOG, neighbours::Owed};
 use crate::{
     actor::Outbox,
-    scenario::{ContentKind, HostileKind, PayloadKind},
+    scenario::{ContentKind, HostileKind, Integrity, PayloadKind},
+    virtual_store::{BAD, GOOD, encode_body},
 };
 
 impl HostileViewer {
@@ -40,7 +43,7 @@ impl HostileViewer {
                 });
                 self.requested(link, owed, now)
             }
-            Said::MapRequest { segment, id } => self.map_requested(*segment, *id),
+            Said::MapRequest { segment, id } => self.map_requested(link, *segment, *id),
             _ => Vec::new(),
         }
     }
@@ -56,7 +59,11 @@ impl HostileViewer {
                 if self.uplink.backlog(now) > MAX_BACKLOG {
                     return Vec::new();
                 }
-                owed.filter_map(|owed| self.wrong_block(owed)).collect()
+                owed.filter_map(|owed| match self.lies_about(link, owed.segment) {
+                    true => self.wrong_block(owed),
+                    false => self.true_block(owed),
+                })
+                .collect()
             }
             HostileKind::Trickler => {
                 if let Some(neighbour) = self.neighbours.get_mut(link) {
@@ -75,7 +82,11 @@ impl HostileViewer {
         }
     }
 
-    fn map_requested(&self, segment: SegmentRef, id: SegmentId) -> Vec<Say> {
+    fn map_requested(&self, link: LinkId, segment: SegmentRef, id: SegmentId) -> Vec<Say> {
+        if self.is_witnessed() {
+            let map = self.own_map(link, segment, id);
+            return map.map(|it| map_say(segment, it)).into_iter().collect();
+        }
         let payload = match self.kind {
             HostileKind::Polluter | HostileKind::Trickler => {
                 self.shared.media.map(segment.track.0, segment.ordinal)
@@ -114,7 +125,7 @@ impl HostileViewer {
             let Some((segment, id)) = self.name(track, ordinal, now) else {
                 continue;
             };
-            if self.kind == HostileKind::ColludingPolluter {
+            if self.kind == HostileKind::ColludingPolluter && !self.is_witnessed() {
                 says.push(map_say(segment, self.forged_map(segment, id)));
             }
             says.push(have(segment));
@@ -184,7 +195,7 @@ impl HostileViewer {
         let payload = match self.kind {
             // Its own wrong bytes, where bytes are more than a mark.
             HostileKind::Polluter if self.shared.scenario.payload == PayloadKind::Real => {
-                Bytes::from(vec![u8::try_from(self.person % 250).unwrap_or(0) + 2; len])
+                Bytes::from(vec![self.wrong_byte(); len])
             }
             _ => Bytes::from_static(WRONG.get(..len)?),
         };
@@ -204,6 +215,76 @@ impl HostileViewer {
         let segment_len = self.shared.media.segment_len(track.0, ordinal);
         let bytes = BlockRange::new(owed.block, owed.block + 1).bytes(segment_len);
         (!bytes.is_empty()).then_some(bytes.len())
+    }
+
+    fn is_witnessed(&self) -> bool {
+        self.shared.scenario.integrity == Integrity::Witnessed
+    }
+
+    /// Whether it has wrong bytes for this neighbour rather than true ones.
+    fn lies_about(&self, link: LinkId, segment: SegmentRef) -> bool {
+        if !self.is_witnessed() {
+            return true;
+        }
+        match self.kind {
+            HostileKind::Polluter => true,
+            HostileKind::ColludingPolluter => {
+                let known = self.neighbours.get(link);
+                let lies_from = known.map(|it| self.shared.media.published(it.opened_at + SLEEP));
+                lies_from.is_some_and(|first| segment.ordinal >= first)
+            }
+            _ => false,
+        }
+    }
+
+    /// What it signs with on a link.
+    pub(super) fn witness_key(&self, link: LinkId) -> Option<SigningKey> {
+        let mut secret = [0x5a; 32];
+        secret[..PeerId::LEN].copy_from_slice(self.peer(link).as_bytes());
+        self.is_witnessed().then(|| SigningKey::from_random(secret))
+    }
+
+    /// The map of a segment that it signs as a witness.
+    fn own_map(&self, link: LinkId, segment: SegmentRef, id: SegmentId) -> Option<Bytes> {
+        let is_lie = self.lies_about(link, segment);
+        match self.kind {
+            HostileKind::Polluter | HostileKind::ColludingPolluter | HostileKind::Trickler => {}
+            _ => return None,
+        }
+        let SegmentRef { track, ordinal, .. } = segment;
+        let media = &self.shared.media;
+        let len = media.segment_len(track.0, ordinal);
+        let body = match (self.shared.scenario.payload, is_lie) {
+            (PayloadKind::Virtual, true) => encode_body(id, len, BAD, self.author()),
+            (PayloadKind::Virtual, false) => encode_body(id, len, GOOD, 0),
+            (PayloadKind::Real, true) => {
+                let wrong = vec![self.wrong_byte(); usize::try_from(len).ok()?];
+                BlockMap::of(id, &wrong).ok()?.body()
+            }
+            (PayloadKind::Real, false) => {
+                let bytes = media.bytes(track.0, ordinal, 0..len);
+                BlockMap::of(id, &bytes).ok()?.body()
+            }
+        };
+        let network = self.shared.population.people[self.person as usize].network();
+        let key = self.witness_key(link)?;
+        let map = WitnessedMap::sign(&body, Some(network), &key).ok()?;
+        Some(map.encoded())
+    }
+
+    /// Those who collude have one lie.
+    fn author(&self) -> u32 {
+        match self.kind {
+            HostileKind::Polluter => self.person + 1,
+            _ => 0,
+        }
+    }
+
+    fn wrong_byte(&self) -> u8 {
+        match self.kind {
+            HostileKind::Polluter => u8::try_from(self.person % 250).unwrap_or(0) + 2,
+            _ => 1,
+        }
     }
 
     /// A map of the wrong bytes, in the right form, by another key.
@@ -292,6 +373,9 @@ fn map_say(segment: SegmentRef, payload: Bytes) -> Say {
     let payload = Payload(payload);
     Say::Map(MapData { segment, payload })
 }
+
+/// How long a colluding polluter is honest to a neighbour that has to learn to believe it.
+const SLEEP: Duration = Duration::from_secs(10);
 
 /// Segments that are still contended for.
 const NEWEST: u64 = 3;

@@ -15,6 +15,10 @@
 //! | `Flooder` | whatever costs something to hear | never | see the table at [`flood`] |
 //! | `Eclipser` | all it could hold | rejects at once, and states it anew | refuses no link, under a new name on each |
 //!
+//! Where viewers vouch for what they read, polluters of both kinds sign maps of their wrong bytes,
+//! first to speak of every segment. A colluding one tells the truth about what was published before
+//! it had been a neighbour for 10 s: who always lies is found out before anybody believes it.
+//!
 //! What they receive is not made to wait for their downlinks: that only makes them quicker.
 
 pub mod flood;
@@ -209,6 +213,10 @@ impl HostileViewer {
             tracks: self.tracks(),
             // Nobody here cares how far away its victims are.
             ping_interval: Duration::ZERO,
+            witness: self.witness_key(link).map(|key| {
+                let public = key.public_key();
+                p2pcdn::wire::WitnessKey::new(*public.as_bytes())
+            }),
             ..LinkConfig::new(
                 self.peer(link),
                 self.shared.media.presentation(self.claimed).swarm,
@@ -341,7 +349,6 @@ impl Actor for HostileViewer {
                 self.neighbours.heard(link, now);
                 // It does not read what it had them send.
                 if channel == Channel::Control || self.kind != HostileKind::Flooder {
-                    let message = message.into_bytes();
                     self.tell(link, LinkInput::Received { channel, message }, now, out);
                 }
             }

@@ -17,6 +17,8 @@ pub(super) struct Neighbour {
     pub(super) owed: VecDeque<Owed>,
     /// Messages sent to it that nobody asked for.
     pub(super) flooded: u64,
+    /// When the connection came about.
+    pub(super) opened_at: Instant,
     heard_at: Instant,
 }
 
@@ -43,6 +45,7 @@ impl Neighbour {
             link: Link::new(config, opens_at),
             owed: VecDeque::new(),
             flooded: 0,
+            opened_at: opens_at,
             heard_at: opens_at,
         }
     }

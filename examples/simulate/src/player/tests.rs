@@ -3,10 +3,24 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    scenario::ContentKind,
-    testing::{scenario, with_renditions},
-};
+use crate::{scenario::ContentKind, testing};
+
+/// Steady from 130 s on, content for 220 s.
+fn scenario() -> Scenario {
+    late(testing::scenario())
+}
+
+fn with_renditions(megabits: &[u64]) -> Scenario {
+    late(testing::with_renditions(megabits))
+}
+
+fn late(scenario: Scenario) -> Scenario {
+    Scenario {
+        duration: Duration::from_secs(220),
+        steady_from: Duration::from_secs(130),
+        ..scenario
+    }
+}
 
 fn at(millis: u64) -> Instant {
     Instant::from_epoch(Duration::from_millis(millis))
@@ -21,7 +35,7 @@ fn key(ordinal: u64) -> SegmentKey {
 }
 
 fn player(scenario: &Scenario) -> Player {
-    Player::new(scenario, Arc::new(Media::new(scenario)), first_arrival())
+    Player::new(scenario, Arc::new(Media::new(scenario)), at(100_000))
 }
 
 /// Arrived 100 s after the start of the clock, when the event had been on for 160 s and 80 segments
@@ -156,7 +170,7 @@ fn steady_segments_begin_after_the_given_moment_and_after_settling() {
     // The playhead is at 154.3 s at 100.8 s: at 184 s, the start of segment 92, at 130.5 s.
     let steady = |steady_from: u64| {
         let mut scenario = scenario();
-        scenario.steady_from = Duration::from_secs(steady_from);
+        scenario.steady_from = Duration::from_secs(100 + steady_from);
         let mut player = player(&scenario);
         player.listed(80, at(100_300));
         for ordinal in 77..120 {
@@ -342,8 +356,8 @@ fn step() -> impl Strategy<Value = (u64, Step)> {
 
 /// Plays the steps; wakes the player as often as `wakes` says between two of them.
 fn play(media: &Arc<Media>, steps: &[(u64, Step)], wakes: u64) -> (Watched, Instant) {
-    let mut player = Player::new(&scenario(), media.clone(), first_arrival());
-    let mut now = first_arrival();
+    let mut player = Player::new(&scenario(), media.clone(), at(100_000));
+    let mut now = at(100_000);
     for (pause, step) in steps {
         for wake in 1..=wakes {
             player.handle_timeout(now + ms(*pause) * wake as u32 / wakes as u32);
@@ -380,7 +394,7 @@ proptest! {
         // No time is counted twice, and all stalls are listed.
         let startup = few.startup.unwrap_or_default();
         let counted = startup + few.played + few.stalled + few.seeking;
-        prop_assert!(counted <= end.saturating_duration_since(first_arrival()));
+        prop_assert!(counted <= end.saturating_duration_since(at(100_000)));
         prop_assert_eq!(few.each_stall.iter().map(|it| it.1).sum::<Duration>(), few.stalled);
         prop_assert_eq!(few.each_stall.len(), few.stalls as usize);
         prop_assert!((few.bits - 3e6 * few.played.as_secs_f64()).abs() < 1.0);

@@ -86,10 +86,12 @@ pub(super) fn setting(scenario: &Scenario) -> Setting<'_> {
 
 pub(super) fn outcome() -> Outcome {
     Outcome {
+        trace: None,
         hybrid: WorldOutcome {
             tallies: vec![first(), second(), adversary(true)],
             glances: glances(600, 200),
             events: 900,
+            ..WorldOutcome::default()
         },
         twin: WorldOutcome {
             tallies: vec![
@@ -99,6 +101,7 @@ pub(super) fn outcome() -> Outcome {
             ],
             glances: glances(0, 800),
             events: 100,
+            ..WorldOutcome::default()
         },
         wall: Duration::from_millis(2_500),
         peak_rss: 3_000_000,

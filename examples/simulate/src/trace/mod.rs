@@ -9,6 +9,8 @@
 //! be seen not to.
 
 mod line;
+mod recording;
+mod run;
 mod told;
 
 use std::{
@@ -23,6 +25,10 @@ use thiserror::Error;
 use self::{
     line::{Answer, Line},
     told::Told,
+};
+pub use self::{
+    recording::Recording,
+    run::{header, replay_run},
 };
 
 /// The first line: which session of which run.
@@ -113,6 +119,17 @@ impl<W: Write> Recorder<W> {
             .and_then(|()| self.writer.write_all(b"\n"));
         self.lines += 1;
         self.error = written.err();
+    }
+}
+
+impl Recorder<Vec<u8>> {
+    /// Another one that goes on from here; this one had no error, as memory gives none.
+    fn copy(&self) -> Self {
+        Self {
+            writer: self.writer.clone(),
+            lines: self.lines,
+            error: None,
+        }
     }
 }
 

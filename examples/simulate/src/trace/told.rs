@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use p2pcdn::{
-    ResponseHead, SessionInput,
+    Network, ResponseHead, SessionInput,
     scheduler::{FetchId, Playback, PlaybackState, Policy, Switch},
     transport::HttpError,
     wire::{
@@ -48,6 +48,8 @@ pub(super) enum Told {
     },
     LinkOpened {
         link: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<u64>,
     },
     LinkReceived {
         link: u64,
@@ -146,7 +148,10 @@ impl Told {
                 len: *len,
             },
             SessionInput::UnsharedReceived { len } => Self::UnsharedReceived { len: *len },
-            SessionInput::LinkOpened { link } => Self::LinkOpened { link: link.0 },
+            SessionInput::LinkOpened { link, network } => Self::LinkOpened {
+                link: link.0,
+                network: network.map(Network::number),
+            },
             SessionInput::LinkReceived {
                 link,
                 channel,
@@ -154,7 +159,7 @@ impl Told {
             } => Self::LinkReceived {
                 link: link.0,
                 channel: channel.id(),
-                message: Data::of(message),
+                message: Data::of(&message.clone().into_bytes()),
             },
             SessionInput::LinkWritable { link, credit } => Self::LinkWritable {
                 link: link.0,
@@ -275,7 +280,10 @@ impl Told {
     /// As [`into_input`](Self::into_input), for what is about a link or a fetch.
     fn into_transfer(self) -> Result<SessionInput, String> {
         Ok(match self {
-            Self::LinkOpened { link } => SessionInput::LinkOpened { link: LinkId(link) },
+            Self::LinkOpened { link, network } => SessionInput::LinkOpened {
+                link: LinkId(link),
+                network: network.map(Network::new),
+            },
             Self::LinkReceived {
                 link,
                 channel,
@@ -283,7 +291,7 @@ impl Told {
             } => SessionInput::LinkReceived {
                 link: LinkId(link),
                 channel: Channel::from_id(channel).ok_or("a channel that no link has")?,
-                message: message.into_bytes()?,
+                message: message.into_bytes()?.into(),
             },
             Self::LinkWritable { link, credit } => SessionInput::LinkWritable {
                 link: LinkId(link),
@@ -449,11 +457,14 @@ mod tests {
                 len: 1,
             },
             SessionInput::UnsharedReceived { len: u64::MAX },
-            SessionInput::LinkOpened { link },
+            SessionInput::LinkOpened {
+                link,
+                network: Some(Network::new(9)),
+            },
             SessionInput::LinkReceived {
                 link,
                 channel: Channel::Data,
-                message: bytes.clone(),
+                message: bytes.clone().into(),
             },
             SessionInput::LinkWritable { link, credit: 5 },
             SessionInput::LinkClosed { link },

@@ -1,9 +1,9 @@
 //! A viewer while it is there: its parts, and the order in which they are looked after.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use p2pcdn::{
-    MapsConfig, Session, SessionConfig, SessionInput,
+    Integrity, MapsConfig, Session, SessionConfig, SessionInput, SessionKey, SessionOutput,
     manifest::Presentation,
     scheduler::{Policy, Switch},
     wire::{Instant, Seed},
@@ -16,7 +16,7 @@ use super::{
     peer_id,
     polling::Polling,
     publishing::Publishing,
-    signalling::Meeting,
+    signalling::{Meeting, network_of},
     transfer::Inbound,
     viewing::Viewing,
 };
@@ -25,8 +25,9 @@ use crate::{
     event::{ActorId, Timer, What},
     line::Line,
     people::Person,
-    scenario::{Integrity, PeerPolicy},
+    scenario::{self, PeerPolicy},
     tally::{Glance, Tally},
+    trace::Recording,
     world::Shared,
 };
 
@@ -52,6 +53,7 @@ pub(super) struct Life<S> {
     is_told: bool,
     /// The next own event under way, at which everything that is due is looked after.
     alarm: Option<Instant>,
+    recording: Option<Box<Recording>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,13 @@ pub(super) enum Role {
 }
 
 impl<S: ViewerStore> Life<S> {
-    pub(super) fn new(shared: Arc<Shared>, own: ActorId, now: Instant, out: &mut Outbox) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        own: ActorId,
+        recording: Option<Box<Recording>>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Self {
         let seat = seat(&shared, own);
         let person = &shared.population.people[seat as usize];
         let is_publisher = own == shared.publisher();
@@ -77,6 +85,12 @@ impl<S: ViewerStore> Life<S> {
             plan_habit(person, 0, now, out);
         }
         let interval = shared.scenario.content.segment_duration;
+        // The publisher reads the packager's folder, and so knows each segment at once.
+        let poll_phase = if is_publisher {
+            Duration::ZERO
+        } else {
+            person.poll_phase
+        };
         Self {
             own,
             uplink: shared.population.uplink(seat),
@@ -84,7 +98,7 @@ impl<S: ViewerStore> Life<S> {
             session: None,
             presentation: None,
             requests: Requests::default(),
-            polling: Polling::new(interval, person.poll_phase, now),
+            polling: Polling::new(interval, poll_phase, now),
             links: Links::default(),
             meeting: Meeting::default(),
             inbound: VecDeque::new(),
@@ -96,6 +110,7 @@ impl<S: ViewerStore> Life<S> {
             session_at: None,
             is_told: false,
             alarm: None,
+            recording,
             shared,
         }
     }
@@ -150,6 +165,9 @@ impl<S: ViewerStore> Life<S> {
         if self.session_at.is_some_and(|at| at <= now)
             && let Some(session) = &mut self.session
         {
+            if let Some(recording) = &mut self.recording {
+                recording.woken(now);
+            }
             session.handle_timeout(now);
             self.is_told = true;
         }
@@ -161,6 +179,9 @@ impl<S: ViewerStore> Life<S> {
             self.is_told = false;
             self.drain(now, out);
             self.session_at = self.session.as_ref().and_then(Session::poll_timeout);
+            if let Some(recording) = &mut self.recording {
+                recording.drained(self.session_at);
+            }
         }
         self.acknowledge(now, out);
         self.arm(now, out);
@@ -169,31 +190,38 @@ impl<S: ViewerStore> Life<S> {
     /// Tells the session, which is drained when everything that happened at this moment was told.
     pub(super) fn tell(&mut self, input: SessionInput, now: Instant) {
         if let Some(session) = &mut self.session {
+            if let Some(recording) = &mut self.recording {
+                recording.told(&input, now);
+            }
             session.handle_input(input, now);
             self.is_told = true;
         }
     }
 
+    /// The next thing that the session wants.
+    pub(super) fn next_output(&mut self) -> Option<SessionOutput> {
+        let output = self.session.as_mut()?.poll_output()?;
+        if let Some(recording) = &mut self.recording {
+            recording.did(&output);
+        }
+        Some(output)
+    }
+
+    pub(super) fn take_recording(&mut self) -> Option<Box<Recording>> {
+        self.recording.take()
+    }
+
+    pub(super) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_deref()
+    }
+
     /// Begins the session, as the client does when the first manifest is there.
     pub(super) fn begin_session(&mut self, presentation: &Presentation, now: Instant) {
-        let scenario = &self.shared.scenario;
-        let peer = peer_id(self.shared.draws, self.own);
-        let mut config = SessionConfig::new(presentation.swarm, peer);
-        config.max_links = scenario.max_links;
-        match self.role {
-            Role::Viewer(_) => config.maps.sidecar_after = Some(SIDECAR_AFTER),
-            Role::Publisher(_) => {
-                config.maps = MapsConfig::publisher();
-                config.max_links = PUBLISHER_LINKS;
-            }
+        if let Some(recording) = &mut self.recording {
+            recording.begin(now);
         }
-        if scenario.integrity == Integrity::Witnessed {
-            tracing::debug!("no witnesses yet: block maps are signed");
-        }
-        let mut session = Session::new(config, S::open(&self.shared.media), self.seed(), now);
-        session.handle_input(SessionInput::PolicyChanged(self.policy()), now);
-        self.session = Some(session);
-        self.is_told = true;
+        self.session = Some(new_session(&self.shared, self.own, presentation, now));
+        self.tell(SessionInput::PolicyChanged(self.policy()), now);
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -294,15 +322,6 @@ impl<S: ViewerStore> Life<S> {
         seat(&self.shared, self.own)
     }
 
-    fn seed(&self) -> Seed {
-        let draws = self.shared.draws.of("session").nth(u64::from(self.own));
-        let mut seed = [0; 32];
-        for (word, bytes) in (0..).zip(seed.chunks_exact_mut(8)) {
-            bytes.copy_from_slice(&draws.nth(word).bits().to_be_bytes());
-        }
-        Seed(seed)
-    }
-
     /// Has itself woken when the next thing is due, unless it will be by then.
     fn arm(&mut self, now: Instant, out: &mut Outbox) {
         let role_at = match &self.role {
@@ -330,6 +349,44 @@ impl<S: ViewerStore> Life<S> {
     }
 }
 
+/// The session of an actor as it is before it is told anything.
+pub(super) fn new_session<S: ViewerStore>(
+    shared: &Shared,
+    own: ActorId,
+    presentation: &Presentation,
+    now: Instant,
+) -> Session<S> {
+    let mut config = SessionConfig::new(presentation.swarm, peer_id(shared.draws, own));
+    if own == shared.publisher() {
+        config.maps = MapsConfig::publisher();
+        config.max_links = PUBLISHER_LINKS;
+    } else {
+        config.maps.sidecar_after = Some(SIDECAR_AFTER);
+        config.max_links = shared.scenario.max_links;
+    }
+    // Those beyond it come about through others' offers.
+    config.scheduler.neighbours = config.scheduler.neighbours.min(config.max_links * 3 / 4);
+    if shared.scenario.integrity == scenario::Integrity::Witnessed {
+        let witnesses = Integrity::WITNESSES;
+        config.integrity = Integrity::Witnessed { witnesses };
+        config.session_key = SessionKey(random(shared, own, "session key"));
+        config.network = network_of(shared, own);
+        config.maps.sidecar_after = None;
+    }
+    let seed = Seed(random(shared, own, "session"));
+    Session::new(config, S::open(&shared.media), seed, now)
+}
+
+/// What an actor draws for this use.
+fn random(shared: &Shared, own: ActorId, label: &str) -> [u8; 32] {
+    let draws = shared.draws.of(label).nth(u64::from(own));
+    let mut random = [0; 32];
+    for (word, bytes) in (0..).zip(random.chunks_exact_mut(8)) {
+        bytes.copy_from_slice(&draws.nth(word).bits().to_be_bytes());
+    }
+    random
+}
+
 /// The person at whose place an actor is. The publisher's peer is beside the first viewer: what it
 /// hands out is small, so that its place matters little.
 pub(super) fn seat(shared: &Shared, actor: ActorId) -> u32 {
@@ -341,7 +398,7 @@ pub(super) fn seat(shared: &Shared, actor: ActorId) -> u32 {
 }
 
 /// One way between two peers.
-pub(super) fn delay(shared: &Shared, one: ActorId, other: ActorId) -> std::time::Duration {
+pub(super) fn delay(shared: &Shared, one: ActorId, other: ActorId) -> Duration {
     let population = &shared.population;
     population.delay(seat(shared, one), seat(shared, other))
 }
@@ -358,10 +415,10 @@ fn switch(is_on: bool) -> Switch {
 }
 
 /// How long a block map may be missing before the sidecar is asked, as p2pcdn's client has it.
-const SIDECAR_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
+const SIDECAR_AFTER: Duration = Duration::from_millis(500);
 
 /// Neighbours of the publisher's peer, at most: as many connections as its endpoint takes.
 pub(super) const PUBLISHER_LINKS: usize = 64;
 
 /// No viewer wakes itself more often.
-const SHORTEST_WAIT: std::time::Duration = std::time::Duration::from_micros(1);
+const SHORTEST_WAIT: Duration = Duration::from_micros(1);

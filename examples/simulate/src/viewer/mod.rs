@@ -8,7 +8,7 @@ mod http;
 mod life;
 mod links;
 mod outputs;
-mod polling;
+pub(crate) mod polling;
 mod publishing;
 mod signalling;
 mod transfer;
@@ -17,7 +17,7 @@ mod viewing;
 use std::{fmt::Debug, sync::Arc};
 
 use p2pcdn::{
-    MemoryStore, MemoryStoreConfig, Store,
+    MemoryStore, MemoryStoreConfig, Session, Store,
     wire::{Instant, PeerId, SegmentRef, mix},
 };
 
@@ -28,6 +28,7 @@ use crate::{
     event::{ActorId, Signal, Timer, What},
     media::Media,
     tally::{Glance, SegmentKey, Tally, Viewed},
+    trace::Recording,
     virtual_store::VirtualStore,
     world::Shared,
 };
@@ -48,6 +49,8 @@ pub struct Viewer<S> {
     shared: Arc<Shared>,
     own: ActorId,
     state: State<S>,
+    /// While the viewer is not there; a life has it.
+    recording: Option<Box<Recording>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,16 @@ impl<S: ViewerStore> Viewer<S> {
             shared,
             own: person,
             state: State::Away,
+            recording: None,
+        }
+    }
+
+    /// The same, with its session recorded.
+    #[must_use]
+    pub fn recorded(self, recording: Recording) -> Self {
+        Self {
+            recording: Some(Box::new(recording)),
+            ..self
         }
     }
 
@@ -97,6 +110,7 @@ impl<S: ViewerStore> Viewer<S> {
     fn depart(&mut self, is_crash: bool, now: Instant, out: &mut Outbox) {
         if let State::Here(life) = &mut self.state {
             life.depart(is_crash, now, out);
+            self.recording = life.take_recording();
             self.state = State::Gone(Box::new(life.tally(now)));
         }
     }
@@ -104,9 +118,11 @@ impl<S: ViewerStore> Viewer<S> {
 
 impl<S: ViewerStore> Actor for Viewer<S> {
     fn handle(&mut self, from: ActorId, what: What, now: Instant, out: &mut Outbox) {
+        let _span = tracing::error_span!("viewer", own = self.own, ?now).entered();
         match (&mut self.state, what) {
             (State::Away, What::Timer(Timer::Arrive)) => {
-                let life = Life::new(self.shared.clone(), self.own, now, out);
+                let recording = self.recording.take();
+                let life = Life::new(self.shared.clone(), self.own, recording, now, out);
                 self.state = State::Here(Box::new(life));
             }
             (State::Here(_), What::Timer(Timer::Depart { crash })) => {
@@ -127,6 +143,7 @@ impl<S: ViewerStore> Actor for Viewer<S> {
     }
 
     fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        let _span = tracing::error_span!("viewer", own = self.own, ?now).entered();
         if let State::Here(life) = &mut self.state {
             life.settle(now, out);
         }
@@ -143,6 +160,14 @@ impl<S: ViewerStore> Viewed for Viewer<S> {
             State::Here(life) => life.tally(now),
             State::Gone(tally) => (**tally).clone(),
         }
+    }
+
+    fn trace(&self) -> Option<Vec<u8>> {
+        let recording = match &self.state {
+            State::Here(life) => life.recording(),
+            State::Away | State::Gone(_) => self.recording.as_deref(),
+        };
+        recording.map(Recording::trace)
     }
 
     fn glance(&self, now: Instant) -> Glance {
@@ -188,6 +213,14 @@ impl ViewerStore for VirtualStore {
     fn bad_len(&self, segment: SegmentRef, _: SegmentKey, _: &Media) -> u64 {
         self.bad_len(segment)
     }
+}
+
+/// The session of a viewer as it is before it is told anything, for a replay.
+#[must_use]
+pub fn new_session<S: ViewerStore>(shared: &Shared, person: u32, now: Instant) -> Session<S> {
+    // Every update names the same swarm.
+    let presentation = shared.media.presentation(0);
+    life::new_session(shared, person, &presentation, now)
 }
 
 /// The id under which an actor is known to its peers.

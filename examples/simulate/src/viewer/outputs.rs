@@ -1,7 +1,7 @@
 //! Carries out what the session wants.
 
 use p2pcdn::{
-    FetchRequest, Session, SessionEvent, SessionInput, SessionOutput,
+    FetchRequest, SessionEvent, SessionInput, SessionOutput,
     scheduler::FetchId,
     wire::{Instant, LinkId, SegmentRef},
 };
@@ -20,7 +20,7 @@ use crate::{
 impl<S: ViewerStore> Life<S> {
     /// Carries out everything that the session wants by now.
     pub(super) fn drain(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
+        while let Some(output) = self.next_output() {
             self.carry_out(output, now, out);
         }
     }

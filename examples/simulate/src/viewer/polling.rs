@@ -8,7 +8,7 @@ use p2pcdn::wire::Instant;
 /// segment duration at the viewer's own phase; sooner after a failure; and at once, within limits,
 /// when a neighbour spoke of a segment that is not listed yet.
 #[derive(Clone, Debug)]
-pub(super) struct Polling {
+pub(crate) struct Polling {
     interval: Duration,
     /// A moment at which a load is due, and with it every whole interval before and after.
     phase: Duration,
@@ -24,7 +24,7 @@ pub(super) struct Polling {
 
 impl Polling {
     /// Loads at once, then at `phase` within each `interval`.
-    pub(super) fn new(interval: Duration, phase: Duration, now: Instant) -> Self {
+    pub(crate) fn new(interval: Duration, phase: Duration, now: Instant) -> Self {
         Self {
             interval,
             phase,
@@ -36,12 +36,12 @@ impl Polling {
         }
     }
 
-    pub(super) fn due_at(&self) -> Option<Instant> {
+    pub(crate) fn due_at(&self) -> Option<Instant> {
         self.due_at
     }
 
     /// Whether to load now; the load is then under way.
-    pub(super) fn start_if_due(&mut self, now: Instant) -> bool {
+    pub(crate) fn start_if_due(&mut self, now: Instant) -> bool {
         let is_due = self.due_at.is_some_and(|at| at <= now);
         if is_due {
             self.due_at = None;
@@ -54,24 +54,24 @@ impl Polling {
     }
 
     /// The load brought a playlist.
-    pub(super) fn succeeded(&mut self, now: Instant) {
+    pub(crate) fn succeeded(&mut self, now: Instant) {
         self.failures = 0;
         self.due_at = Some(self.next_after(self.started_at).max(now + MIN_PAUSE));
     }
 
     /// The load came to nothing.
-    pub(super) fn failed(&mut self, now: Instant) {
+    pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.due_at = Some(now + FIRST_RETRY * (1 << (self.failures - 1).min(4)));
     }
 
     /// Nothing will change any more.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.due_at = None;
     }
 
     /// A neighbour spoke of a segment that is not listed.
-    pub(super) fn news(&mut self, now: Instant) {
+    pub(crate) fn news(&mut self, now: Instant) {
         let may_reload = self.failures == 0 && self.news_paid_to <= now + self.interval;
         if let Some(due_at) = self.due_at.filter(|at| may_reload && *at > now) {
             self.due_at = Some(now.max(self.started_at + NEWS_REST).min(due_at));

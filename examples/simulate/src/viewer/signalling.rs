@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use p2pcdn::{
-    SessionInput,
+    Network, SessionInput,
     wire::{Instant, LinkId},
 };
 
@@ -11,6 +11,7 @@ use super::{
     ViewerStore,
     life::{Life, PUBLISHER_LINKS, Role, delay, seat},
     links::{Credit, Due, OFFER_TIMEOUT, Other, SETUP_TIMEOUT, Side, Stage, Standing},
+    peer_id,
 };
 use crate::{
     actor::Outbox,
@@ -163,7 +164,7 @@ impl<S: ViewerStore> Life<S> {
             Standing::OfferedByUs(link) if from < self.own => self.abandon(link, now, out),
             _ => return,
         }
-        if self.links.neighbour_count() >= self.max_neighbours() {
+        if self.links.neighbour_count() >= self.max_neighbours() || self.refuses(from) {
             return;
         }
         let other = Other {
@@ -205,7 +206,7 @@ impl<S: ViewerStore> Life<S> {
         let is_ours = matches!(self.links.stage(link), Some(Stage::Offered { .. }));
         let is_full = self.links.neighbour_count() >= self.max_neighbours();
         let is_wanted = match self.links.standing(other.actor) {
-            Standing::Stranger => !is_full,
+            Standing::Stranger => !is_full && !self.refuses(other.actor),
             Standing::OfferedByThem(theirs) if self.own < other.actor => {
                 if is_ours {
                     self.abandon(theirs, now, out);
@@ -272,7 +273,8 @@ impl<S: ViewerStore> Life<S> {
         self.links.set_stage(link, Stage::Open { other, credit });
         self.meeting.eager_count = 0;
         self.meeting.connections += 1;
-        self.tell(SessionInput::LinkOpened { link }, now);
+        let network = network_of(&self.shared, other.actor);
+        self.tell(SessionInput::LinkOpened { link, network }, now);
         let credit = free;
         self.tell(SessionInput::LinkWritable { link, credit }, now);
     }
@@ -308,8 +310,15 @@ impl<S: ViewerStore> Life<S> {
         self.shared.population.tracker_delay(self.seat())
     }
 
+    /// Whether the session would send somebody away, so that no connection is made.
+    fn refuses(&self, other: ActorId) -> bool {
+        let peer = peer_id(self.shared.draws, other);
+        let session = self.session.as_ref();
+        session.is_some_and(|session| session.refuses(peer))
+    }
+
     /// Neighbours that are looked for; others' offers are taken beyond that.
-    fn wanted_count(&self) -> usize {
+    pub(super) fn wanted_count(&self) -> usize {
         self.max_neighbours() * 3 / 4
     }
 
@@ -319,6 +328,12 @@ impl<S: ViewerStore> Life<S> {
             Role::Publisher(_) => PUBLISHER_LINKS,
         }
     }
+}
+
+/// The network that an actor's address is in; `None` for the publisher, who has one of its own.
+pub(super) fn network_of(shared: &Shared, actor: ActorId) -> Option<Network> {
+    let person = shared.population.people.get(actor as usize)?;
+    Some(person.network())
 }
 
 /// Has a connection that the other side expects come to nothing.

@@ -101,22 +101,20 @@ impl<S: ViewerStore> Life<S> {
     }
 
     fn received(&mut self, link: LinkId, channel: Channel, message: Message, now: Instant) {
-        // The other side has seen both channels open, so they are.
-        if let Some(Stage::Opening {
-            opens_at: Some(_), ..
-        }) = self.links.stage(link)
-        {
-            self.open_link(link, now);
+        match self.links.stage(link) {
+            Some(Stage::Open { .. }) => {}
+            // The other side has seen both channels open, so they are.
+            Some(Stage::Opening {
+                opens_at: Some(_), ..
+            }) => self.open_link(link, now),
+            _ => return,
         }
-        if let Some(Stage::Open { .. }) = self.links.stage(link) {
-            let message = message.into_bytes();
-            let received = SessionInput::LinkReceived {
-                link,
-                channel,
-                message,
-            };
-            self.tell(received, now);
-        }
+        let received = SessionInput::LinkReceived {
+            link,
+            channel,
+            message,
+        };
+        self.tell(received, now);
     }
 
     /// Hands a message to the uplink.

@@ -168,14 +168,14 @@ impl Assembly {
         whole
     }
 
-    /// Whether what is there of `block` is also in the publisher's block of `len` bytes.
-    pub(super) fn agrees_with(&self, block: u32, len: u64) -> bool {
+    /// Whether what is there of `block` is also in a block of `len` bytes with this mark.
+    pub(super) fn agrees_with(&self, block: u32, len: u64, mark: u8) -> bool {
         if self.good.contains(block) {
-            return self.block_len(block) == len;
+            return mark == GOOD && self.block_len(block) == len;
         }
         let is_whole = self.is_whole(block);
         self.odd(block).is_none_or(|odd| {
-            let is_part = |piece: &Piece| piece.mark == GOOD && u64::from(piece.end) <= len;
+            let is_part = |piece: &Piece| piece.mark == mark && u64::from(piece.end) <= len;
             !is_whole && odd.pieces.iter().all(is_part)
         })
     }

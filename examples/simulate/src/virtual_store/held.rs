@@ -16,6 +16,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Held {
     truth: Truth,
+    /// Whose bytes the map is of.
+    mark: u8,
     verified: Verified,
     /// Nothing once all is verified: it is never looked at again then.
     http: Option<Box<Assembly>>,
@@ -30,7 +32,7 @@ enum Truth {
     Http(u64),
 }
 
-/// The verified blocks, all of which are the publisher's.
+/// The verified blocks, all of which are what the map is of.
 #[derive(Debug)]
 enum Verified {
     All,
@@ -45,7 +47,7 @@ impl Default for Verified {
 
 impl Held {
     /// Takes a map; the first one stays.
-    pub(super) fn insert_map(&mut self, map_len: u64, change: &mut Change) {
+    pub(super) fn insert_map(&mut self, map_len: u64, mark: u8, change: &mut Change) {
         if self.map_len().is_some() {
             return;
         }
@@ -53,6 +55,7 @@ impl Held {
         let http_len = http.len().filter(|len| *len != map_len);
         let http_len = http_len.or(Some(http.end()).filter(|end| *end > map_len));
         self.truth = Truth::Map(map_len);
+        self.mark = mark;
         if let Some(http_len) = http_len {
             self.contradict(Mismatch::MapLen { map_len, http_len }, change);
         }
@@ -130,7 +133,7 @@ impl Held {
                 self.http().set_len(None);
             }
         } else if self.verified_len(part.block).is_some() {
-            if mark == GOOD {
+            if mark == self.mark {
                 return true;
             }
             self.contradict(Mismatch::Block(part.block), change);
@@ -149,12 +152,12 @@ impl Held {
     ) {
         if let Some(verified) = self.verified_len(block) {
             change.waste_peer_len += len;
-            if mark != GOOD || verified != len {
+            if mark != self.mark || verified != len {
                 change.corrupt.push((from, block));
             }
             return;
         }
-        if mark != GOOD || self.map_block_len(block) != Some(len) {
+        if mark != self.mark || self.map_block_len(block) != Some(len) {
             change.waste_peer_len += len;
             change.corrupt.push((from, block));
             return;
@@ -166,7 +169,7 @@ impl Held {
         let agrees = self
             .http
             .as_ref()
-            .is_none_or(|it| it.agrees_with(block, len));
+            .is_none_or(|it| it.agrees_with(block, len, self.mark));
         if agrees {
             let http = self.http.as_mut();
             change.waste_http_len += http.map_or(0, |it| it.forget_pieces(block));
@@ -184,6 +187,17 @@ impl Held {
             Truth::Unmapped => None,
             Truth::Map(len) | Truth::Http(len) => Some(len),
         }
+    }
+
+    pub(super) fn mark(&self) -> u8 {
+        self.mark
+    }
+
+    /// The length, if all of it came over HTTP and is the publisher's.
+    pub(super) fn len_over_http(&self) -> Option<u64> {
+        let http = self.http.as_ref()?;
+        let is_right = http.is_complete() && http.bad_len() == 0;
+        http.len().filter(|_| is_right)
     }
 
     /// The length of a verified block.
@@ -250,7 +264,12 @@ impl Held {
     /// Bytes that would be played and are not the publisher's.
     pub(super) fn bad_len(&self) -> u64 {
         match self.truth {
-            Truth::Map(_) => 0,
+            Truth::Map(_) if self.mark == GOOD => 0,
+            Truth::Map(_) => {
+                let blocks = self.verified_blocks();
+                let lens = blocks.iter().filter_map(|block| self.verified_len(block));
+                lens.sum()
+            }
             Truth::Unmapped | Truth::Http(_) => self.http.as_ref().map_or(0, |it| it.bad_len()),
         }
     }
@@ -292,7 +311,7 @@ impl Held {
         if self.map_len().is_none() || !self.has_whole_over_http(block) {
             return false;
         }
-        let good_len = self.http().good_len(block);
+        let good_len = self.http().good_len(block).filter(|_| self.mark == GOOD);
         if good_len.is_some() && good_len == self.map_block_len(block) {
             self.verify(block, change);
             return true;
@@ -323,7 +342,7 @@ impl Held {
         match self.truth {
             Truth::Map(_) => {
                 let rest = self.verified_len(block)?.saturating_sub(at);
-                (rest > 0).then(|| content(GOOD, rest))
+                (rest > 0).then(|| content(self.mark, rest))
             }
             Truth::Unmapped | Truth::Http(_) => self.http.as_ref()?.bytes_at(block, at),
         }

@@ -52,6 +52,22 @@ pub fn encode_map(segment_len: u64, is_signed: bool) -> Bytes {
     encoded.freeze()
 }
 
+/// The virtual body of a witnessed map: as long as a real one and with its head, so that sessions
+/// read it; in place of the hashes the mark of all blocks, and four bytes that tell authors of
+/// different wrong bytes apart.
+#[must_use]
+pub fn encode_body(id: SegmentId, segment_len: u64, mark: u8, author: u32) -> Bytes {
+    let len = map_len(segment_len) as usize - 64;
+    let mut encoded = BytesMut::with_capacity(len);
+    encoded.put_u8(2);
+    encoded.put_slice(id.as_bytes());
+    encoded.put_u64(segment_len);
+    encoded.put_u8(mark);
+    encoded.put_u32(author);
+    encoded.resize(len, 0);
+    encoded.freeze()
+}
+
 /// A [`Store`] of virtual content.
 #[derive(Debug)]
 pub struct VirtualStore {
@@ -81,6 +97,27 @@ impl VirtualStore {
     #[must_use]
     pub fn bad_len(&self, segment: SegmentRef) -> u64 {
         self.held(segment).map_or(0, Held::bad_len)
+    }
+
+    fn take_map(&mut self, segment: SegmentRef, segment_len: u64, mark: u8) -> MapAccepted {
+        let mut change = Change::default();
+        let waiting = self.quarantine.take(segment);
+        let held = self.held_mut(segment);
+        held.insert_map(segment_len, mark, &mut change);
+        for Waiting {
+            from,
+            block,
+            len,
+            mark,
+            ..
+        } in waiting
+        {
+            held.write_peer(from, block, u64::from(len), mark, &mut change);
+        }
+        MapAccepted {
+            segment_len,
+            change,
+        }
     }
 
     fn held(&self, segment: SegmentRef) -> Option<&Held> {
@@ -166,7 +203,7 @@ impl Store for VirtualStore {
         encoded: &Bytes,
     ) -> Result<MapAccepted, MapError> {
         let segment_len = decode_map(encoded)?;
-        let mut change = Change::default();
+        let change = Change::default();
         match self.held(segment).and_then(Held::map_len) {
             Some(known_len) if known_len != segment_len => {
                 return Err(MapError::Conflict { segment });
@@ -179,23 +216,25 @@ impl Store for VirtualStore {
             }
             None => {}
         }
-        let waiting = self.quarantine.take(segment);
-        let held = self.held_mut(segment);
-        held.insert_map(segment_len, &mut change);
-        for Waiting {
-            from,
-            block,
-            len,
-            mark,
-            ..
-        } in waiting
-        {
-            held.write_peer(from, block, u64::from(len), mark, &mut change);
+        Ok(self.take_map(segment, segment_len, GOOD))
+    }
+
+    fn insert_body(
+        &mut self,
+        segment: SegmentRef,
+        _id: SegmentId,
+        body: &Bytes,
+    ) -> Result<MapAccepted, MapError> {
+        let (segment_len, mark) = decode_body(body)?;
+        if self.held(segment).and_then(Held::map_len).is_some() {
+            return Err(MapError::Conflict { segment });
         }
-        Ok(MapAccepted {
-            segment_len,
-            change,
-        })
+        Ok(self.take_map(segment, segment_len, mark))
+    }
+
+    fn body(&self, segment: SegmentRef, id: SegmentId) -> Option<Bytes> {
+        let segment_len = self.held(segment)?.len_over_http()?;
+        Some(encode_body(id, segment_len, GOOD, 0))
     }
 
     fn write(&mut self, segment: SegmentRef, offset: u64, bytes: Bytes, source: Source) -> Change {
@@ -229,8 +268,8 @@ impl Store for VirtualStore {
     }
 
     fn read(&self, segment: SegmentRef, block: u32) -> Option<Bytes> {
-        let len = self.held(segment)?.verified_len(block)?;
-        Some(content(GOOD, len))
+        let held = self.held(segment)?;
+        Some(content(held.mark(), held.verified_len(block)?))
     }
 
     fn playable(&self, segment: SegmentRef, from_offset: u64) -> Vec<Bytes> {
@@ -283,6 +322,16 @@ fn decode_map(encoded: &Bytes) -> Result<u64, MapError> {
         return Err(MapError::SegmentTooLong { segment_len });
     }
     Ok(segment_len)
+}
+
+/// The length and the mark of the segment that a body describes.
+fn decode_body(body: &Bytes) -> Result<(u64, u8), MapError> {
+    let len = body.len();
+    let fields = body.get(17..).and_then(|rest| {
+        let (segment_len, rest) = rest.split_first_chunk()?;
+        Some((u64::from_be_bytes(*segment_len), *rest.first()?))
+    });
+    fields.ok_or(MapError::Length { len, expected: 26 })
 }
 
 /// [`BLOCK_LEN`] as a size in memory.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use p2pcdn::{
-    FetchRequest, MemoryStore, MemoryStoreConfig, ResponseHead, Session, SessionConfig,
+    FetchRequest, MemoryStore, MemoryStoreConfig, Network, ResponseHead, Session, SessionConfig,
     SessionEvent, SessionInput, SessionOutput, Store,
     manifest::{Presentation, Segments},
     scheduler::{FetchId, Playback, PlaybackState, Policy},
@@ -173,8 +173,10 @@ impl Honest {
             }
             What::Timer(Timer::Announce) => self.announce(now, out),
             What::Timer(Timer::Connected { link }) => {
-                if self.links.contains_key(&link) {
-                    self.tell(SessionInput::LinkOpened { link }, now, out);
+                if let Some((person, _)) = self.links.get(&link) {
+                    let subnet = self.shared.population.people[*person as usize].subnet;
+                    let network = Some(Network::new(subnet.into()));
+                    self.tell(SessionInput::LinkOpened { link, network }, now, out);
                     let credit = CREDIT;
                     self.tell(SessionInput::LinkWritable { link, credit }, now, out);
                 }
@@ -185,8 +187,7 @@ impl Honest {
                 channel,
                 message,
             } => {
-                let message = message.into_bytes();
-                let kind = message.first().copied().unwrap_or(0xff);
+                let kind = message.head.first().copied().unwrap_or(0xff);
                 let received = SessionInput::LinkReceived {
                     link,
                     channel,

@@ -55,7 +55,7 @@ impl Arena {
         }
         let mut shared = Shared {
             population,
-            media: Media::new(&scenario),
+            media: Arc::new(Media::new(&scenario)),
             draws: Draws::new(scenario.seed),
             scenario,
         };

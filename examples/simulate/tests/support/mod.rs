@@ -19,6 +19,9 @@ use p2pcdn_example_simulate::{
 /// Of an edge: what it sends at once.
 const CHUNK: u64 = 16 << 10;
 
+/// From the start of the clock, when the publisher's peer comes, to the first arrival.
+pub const LEAD: Duration = Duration::from_secs(10);
+
 pub struct World<S> {
     pub now: Instant,
     pub shared: Arc<Shared>,
@@ -38,9 +41,8 @@ pub struct World<S> {
 impl<S: ViewerStore> World<S> {
     pub fn new(scenario: Scenario, change: impl FnOnce(&mut Population)) -> Self {
         let mut population = Population::new(&scenario);
-        // Before that, the playlist is not full.
         for person in &mut population.people {
-            person.arrives_at += Duration::from_secs(100);
+            person.arrives_at += LEAD;
         }
         change(&mut population);
         let media = Arc::new(Media::new(&scenario));
@@ -76,8 +78,7 @@ impl<S: ViewerStore> World<S> {
     /// Has the publisher's peer there from shortly before the first viewer.
     pub fn with_publisher(mut self) -> Self {
         let own = self.shared.publisher();
-        let at = Instant::EPOCH + Duration::from_secs(90);
-        self.push(own, own, at, What::Timer(Timer::Arrive));
+        self.push(own, own, Instant::EPOCH, What::Timer(Timer::Arrive));
         self
     }
 
@@ -102,7 +103,7 @@ impl<S: ViewerStore> World<S> {
 
     /// Seconds from the first arrival.
     pub fn run_secs(&mut self, secs: u64) {
-        self.run_until(Instant::EPOCH + Duration::from_secs(100 + secs));
+        self.run_until(Instant::EPOCH + LEAD + Duration::from_secs(secs));
     }
 
     pub fn tally(&self, viewer: usize) -> Tally {

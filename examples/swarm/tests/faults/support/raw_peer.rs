@@ -305,7 +305,7 @@ impl Actor {
                 };
                 let input = LinkInput::Received {
                     channel,
-                    message: message.clone(),
+                    message: message.clone().into(),
                 };
                 one.link.handle_input(input, now);
                 self.drain_link(link);
