@@ -29,7 +29,7 @@ const MIN_BURST: u64 = 2 * BLOCK_LEN;
 const PING_AFTER: Duration = Duration::from_millis(200);
 const PING_AFTER_AT_EASE: Duration = Duration::from_secs(1);
 
-/// Sooner, and the answer may be held back (MIN_PING_INTERVAL).
+/// And while much is on its way without an answer.
 const PING_AFTER_AT_LEAST: Duration = Duration::from_millis(130);
 
 /// What may have left without an answer that tells that it arrived: the rate's worth of this

@@ -48,10 +48,6 @@ pub const MAX_VIOLATIONS: u32 = 4;
 /// under three bytes a second each way.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Pings that come sooner than this after one that was answered are not: a peer cannot make us
-/// send more than it needs, which is five a second while it uploads to us.
-pub const MIN_PING_INTERVAL: Duration = Duration::from_millis(100);
-
 /// How long the answer to a ping may take before another ping may be sent in between: what an
 /// overfull home router holds back.
 pub const MAX_PONG_WAIT: Duration = Duration::from_secs(3);

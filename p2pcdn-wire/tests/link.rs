@@ -125,7 +125,7 @@ fn the_round_trip_is_measured_every_ten_seconds() {
 }
 
 #[test]
-fn pings_are_answered_but_at_most_ten_a_second() {
+fn every_ping_is_answered_however_close_a_queue_brings_them() {
     let mut link = talking();
     hear_at(&mut link, &PeerMessage::Ping { at: 123 }, 500);
     assert_eq!(
@@ -135,9 +135,7 @@ fn pings_are_answered_but_at_most_ten_a_second() {
             at: 500_000
         }]
     );
-    hear_at(&mut link, &PeerMessage::Ping { at: 124 }, 599);
-    assert_eq!(drain(&mut link), []);
-    hear_at(&mut link, &PeerMessage::Ping { at: 125 }, 600);
+    hear_at(&mut link, &PeerMessage::Ping { at: 124 }, 500);
     assert_eq!(sent(&mut link).len(), 1);
 }
 

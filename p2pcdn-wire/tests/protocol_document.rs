@@ -50,7 +50,7 @@ fn every_limit_is_the_constant() {
         ("MAX_DURATION", millis(MAX_DURATION)),
         ("HELLO_TIMEOUT", millis(HELLO_TIMEOUT)),
         ("PING_INTERVAL", millis(PING_INTERVAL)),
-        ("MIN_PING_INTERVAL", millis(MIN_PING_INTERVAL)),
+        ("MAX_PONG_WAIT", millis(MAX_PONG_WAIT)),
         ("MAX_VIOLATIONS", MAX_VIOLATIONS.into()),
     ]);
     let documented: BTreeMap<&str, u64> = DOCUMENT

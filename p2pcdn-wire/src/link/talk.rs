@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     id::{PeerId, RequestId, SegmentId, SegmentRef, TrackId, TrackIndex},
-    limits::{MAX_BITFIELD_RUNS, MAX_DURATION, MAX_PONG_WAIT, MIN_PING_INTERVAL},
+    limits::{MAX_BITFIELD_RUNS, MAX_DURATION, MAX_PONG_WAIT},
     message::{Handle, Hello, PeerMessage, Place},
     range::BlockRange,
     say::{Block, MapData, RejectReason, Said, Say, UploadClass},
@@ -31,8 +31,6 @@ pub(super) struct Talk {
     next_ping_at: Option<Instant>,
     /// When the ping left that has no answer yet.
     pinged_at: Option<Instant>,
-    /// When we last answered a ping.
-    ponged_at: Option<Instant>,
 }
 
 impl Talk {
@@ -47,7 +45,6 @@ impl Talk {
             started_at: now,
             next_ping_at: (us.ping_interval > Duration::ZERO).then_some(now),
             pinged_at: None,
-            ponged_at: None,
         };
         outbox.tell(Said::Class(talk.class));
         let joined = talk
@@ -345,15 +342,9 @@ impl Talk {
         Ok(())
     }
 
-    /// Answers a ping, unless the last answer was a moment ago.
+    /// Answers a ping. Each one, since a queue brings pings closer together than they left; how
+    /// many there may be is for the link's budget.
     fn hear_ping(&mut self, echo: u64, outbox: &mut Outbox, now: Instant) {
-        if self
-            .ponged_at
-            .is_some_and(|at| now < at + MIN_PING_INTERVAL)
-        {
-            return;
-        }
-        self.ponged_at = Some(now);
         let at = self.clock(now);
         outbox.send(&PeerMessage::Pong { echo, at });
     }
