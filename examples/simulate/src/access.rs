@@ -64,8 +64,8 @@ pub fn last_mile(class: AccessClass, draws: Draws) -> Duration {
     drawn.clamp(median / 3, median * 3)
 }
 
-/// What a viewer with this uplink declares when it watches a stream of `bitrate`. Below
-/// [`LEAST_SEEDER`] it takes no turns at fetching for others: passing on one copy would take longer
+/// What a viewer with this uplink declares when it watches a stream of `bitrate`. Below 0.3 times
+/// that it takes no turns at fetching for others: passing on one copy would take longer
 /// than the segment plays.
 #[must_use]
 pub fn upload_class(up: BitRate, bitrate: BitRate) -> UploadClass {

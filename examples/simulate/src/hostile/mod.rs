@@ -3,7 +3,7 @@
 //! Each joins the swarm by the tracker as anybody does, has one [`Link`](p2pcdn::wire::Link) for
 //! each connection, sends through its own uplink, and is told what the publisher publishes sooner
 //! than any viewer: it needs no playlist. What it does there is its
-//! [`HostileKind`](crate::scenario::HostileKind):
+//! [`HostileKind`]:
 //!
 //! | kind | states | answers requests | besides |
 //! |---|---|---|---|
