@@ -31,8 +31,10 @@ const MAX_PARTIAL: usize = 32;
 const MAX_INTENTS: usize = 8;
 const MAX_RUNS: usize = 256;
 
-/// How long a peer that rejected a request is left alone.
+/// How long a peer that rejected a request is left alone, at first; and the more often it is
+/// doubled, the longer nothing of it came in between.
 const REJECT_PAUSE: Duration = Duration::from_millis(100);
+const MAX_REJECT_DOUBLINGS: u32 = 4;
 
 /// The longest wait for the next block of a peer.
 const MAX_PATIENCE: Duration = Duration::from_secs(3);
@@ -117,6 +119,9 @@ pub(crate) struct Standing {
     strikes: u32,
     lapsed_intents: u32,
     shunned_until: Instant,
+    /// Rejects since a block came of it.
+    rejects: u32,
+    rests_until: Instant,
 }
 
 /// Intents that may lapse before a neighbour's intents count for nothing.
@@ -124,21 +129,21 @@ const MAX_LAPSED_INTENTS: u32 = 2;
 
 impl Standing {
     /// Whether requests go to it.
-    pub(crate) fn is_good(&self, now: Instant) -> bool {
-        self.shunned_until <= now
+    pub(crate) fn may_be_asked(&self, now: Instant) -> bool {
+        self.may_be_asked_at() <= now
+    }
+
+    pub(crate) fn may_be_asked_at(&self) -> Instant {
+        self.shunned_until.max(self.rests_until)
     }
 
     /// Whether anybody waits because of what it says.
     pub(crate) fn is_believed(&self, now: Instant) -> bool {
-        self.is_good(now) && self.strikes < 2
+        self.shunned_until <= now && self.strikes < 2
     }
 
     fn intents_count(&self, now: Instant) -> bool {
         self.is_believed(now) && self.lapsed_intents < MAX_LAPSED_INTENTS
-    }
-
-    pub(crate) fn shunned_until(&self) -> Instant {
-        self.shunned_until
     }
 
     /// A request was not served in time: no requests for a time that doubles from 0.5 s to 32 s.
@@ -150,6 +155,14 @@ impl Standing {
 
     fn kept_a_promise(&mut self) {
         self.strikes = self.strikes.saturating_sub(1);
+        self.rejects = 0;
+    }
+
+    /// It rejected a request: whoever has no room now is not asked at once again.
+    pub(crate) fn rejected(&mut self, now: Instant) {
+        let pause = REJECT_PAUSE * (1 << self.rejects.min(MAX_REJECT_DOUBLINGS));
+        self.rejects = self.rejects.saturating_add(1);
+        self.rests_until = now + pause;
     }
 }
 
@@ -425,12 +438,6 @@ impl Neighbour {
             self.outstanding = Vec::new();
         }
         Some(taken)
-    }
-
-    /// It rejected a request: pauses a little, so that a peer without room is not asked at once
-    /// again.
-    pub(crate) fn rejected(&mut self, now: Instant) {
-        self.standing.shunned_until = self.standing.shunned_until.max(now + REJECT_PAUSE);
     }
 
     /// Removes and returns the requests whose time is over.

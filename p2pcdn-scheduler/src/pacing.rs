@@ -1,16 +1,19 @@
 //! Uploading with what the uplink has to spare: a rate over all links that falls as soon as the way
 //! to a neighbour takes longer than its base (the idea of LEDBAT, RFC 6817).
 //!
-//! No transport that a browser has tells when bytes arrived, so there is no window to fill. A ping
-//! follows blocks instead: it waits in the same queue behind them, and its answer carries the
-//! neighbour's clock, so that only the queue on the way there counts.
+//! No transport that a browser has tells when bytes arrived. A ping follows blocks instead: it waits
+//! in the same queue behind them, and its answer carries the neighbour's clock, so that only the
+//! queue on the way there counts. What left between two pings, over the time between their arrivals,
+//! is the rate of the uplink while it is busy (the idea of BBR,
+//! draft-ietf-ccwg-bbr): a queue is drained by sending a known part of that, not by guessing.
 
 use std::time::Duration;
 
 use p2pcdn_wire::{BLOCK_LEN, BitRate, Instant};
 
-/// How much longer than its base the way there may become: 60 ms as in LEDBAT++
-/// (draft-irtf-iccrg-ledbat-plus-plus, section 4.2); a call beside it does not suffer.
+/// How much longer than its base the way there may become, besides the time of the block before
+/// the ping: 60 ms as in LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus, section 4.2); a call beside it
+/// does not suffer.
 const TARGET: Duration = Duration::from_millis(60);
 
 /// The rate to begin with: 2 Mb/s, a slow cable line; growing by half each time, a fibre line is found
@@ -39,6 +42,27 @@ const UNCONFIRMED: Duration = Duration::from_millis(250);
 /// How long nothing may be confirmed before the rate is halved and serving begins anew: whoever was
 /// asked is gone, or the queue is that long.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// How far two pings may arrive apart for what left between them to tell the rate of the uplink: in
+/// less time a few blocks are a guess, in more it was hardly busy throughout.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(50);
+const LONGEST_SAMPLE: Duration = Duration::from_secs(1);
+
+/// How long such a rate holds: lines change from second to second.
+const DELIVERED_LIFE: Duration = Duration::from_millis(500);
+
+/// In which time a queue beyond the target is to be gone: a few round trips, so that one answer
+/// that was held up elsewhere does little.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Of the rate or of what was delivered, in thousandths: the least that one answer leaves, and the
+/// most that it adds without a queue, at first and later.
+const LEAST_KEPT: u64 = 600;
+const MOST_ADDED_AT_FIRST: u64 = 500;
+const MOST_ADDED: u64 = 120;
+
+/// What a shell's clock may be apart that is read twice for one event.
+const CLOCK_TICK: Duration = Duration::from_millis(2);
 
 /// The least time between two changes of the rate: all links see the same queue.
 const CHANGE_AFTER: Duration = Duration::from_millis(100);
@@ -71,6 +95,9 @@ pub(crate) struct Pacer {
     stirred_at: Instant,
     /// The latest round trip.
     took: Duration,
+    /// The most of late that the uplink carried between two pings, in bits per second.
+    delivered: u64,
+    delivered_at: Instant,
 }
 
 /// The shortest way there of late, which is the one without a queue.
@@ -88,6 +115,15 @@ pub(crate) struct Base {
     pub(crate) pinged_at: Instant,
     /// What had left before the ping that is on its way.
     sent_before: Option<u64>,
+    /// The ping before it that was answered.
+    mark: Option<Mark>,
+}
+
+/// What had left before a ping, and when it arrived by the neighbour's clock, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    sent: u64,
+    arrived: i64,
 }
 
 impl Base {
@@ -100,7 +136,22 @@ impl Base {
             measured_at: Instant::EPOCH,
             pinged_at: now,
             sent_before: None,
+            mark: None,
         }
+    }
+
+    /// At which rate, in bits per second, what left between this ping and the one before got there:
+    /// that of the uplink, if it was never idle in between.
+    fn delivered(&mut self, mark: Mark) -> Option<u64> {
+        let before = *self.mark.get_or_insert(mark);
+        let apart = u64::try_from(mark.arrived.saturating_sub(before.arrived)).unwrap_or(0);
+        let apart = Duration::from_micros(apart);
+        if apart < SHORTEST_SAMPLE {
+            return None;
+        }
+        self.mark = Some(mark);
+        let len = mark.sent.saturating_sub(before.sent);
+        (apart <= LONGEST_SAMPLE).then(|| BitRate::from_transfer(len, apart).as_bps())
     }
 
     /// Whether nothing was measured yet.
@@ -141,6 +192,8 @@ impl Pacer {
             asked: 0,
             stirred_at: now,
             took: TARGET,
+            delivered: 0,
+            delivered_at: Instant::EPOCH,
         }
     }
 
@@ -153,7 +206,7 @@ impl Pacer {
             None | Some(Duration::ZERO) => {
                 if is_full {
                     self.is_ramping = false;
-                    self.change(50, now);
+                    self.set(self.rate / 2, now);
                 }
                 self.confirmed = self.sent;
                 self.stirred_at = now;
@@ -226,40 +279,70 @@ impl Pacer {
         is_due
     }
 
-    /// A ping was answered after `took`, and our uplink's queue is `excess`.
-    pub(crate) fn answered(&mut self, took: Duration, excess: Duration, now: Instant) {
+    /// A ping on this link was answered after `took`; it took `outward` to get there, by two clocks.
+    pub(crate) fn answered(&mut self, base: &mut Base, took: Duration, outward: i64, now: Instant) {
+        let left_at = now.since_epoch().saturating_sub(took);
+        let asked_at = base.pinged_at.since_epoch();
+        let is_ours = left_at + CLOCK_TICK >= asked_at;
+        let Some(sent_before) = base.sent_before.take_if(|_| is_ours) else {
+            return;
+        };
+        self.confirmed = self.confirmed.max(sent_before);
+        self.stirred_at = now;
+        let left_micros = i64::try_from(left_at.as_micros()).unwrap_or(i64::MAX);
+        let mark = Mark {
+            sent: sent_before,
+            arrived: left_micros.saturating_add(outward),
+        };
+        // One that had to wait for the answer to another one left with more before it.
+        if left_at.abs_diff(asked_at) > CLOCK_TICK {
+            base.mark = None;
+        } else if let Some(rate) = base.delivered(mark)
+            && (rate >= self.delivered || now >= self.delivered_at + DELIVERED_LIFE)
+        {
+            self.delivered = rate;
+            self.delivered_at = now;
+        }
+    }
+
+    /// Our uplink's queue was `excess` when a ping was answered after `took`.
+    pub(crate) fn queued(&mut self, took: Duration, excess: Duration, now: Instant) {
         self.took = took;
-        if now < self.changed_at + CHANGE_AFTER.max(took) {
+        let left_at = now.since_epoch().saturating_sub(took);
+        if now < self.changed_at + CHANGE_AFTER || left_at < self.changed_at.since_epoch() {
             return;
         }
-        if excess > TARGET {
+        let target = TARGET + self.time_for(BLOCK_LEN);
+        if let Some(beyond) = excess.checked_sub(target) {
             self.is_ramping = false;
-            // What would have queued for just the target, but never much less at once.
-            let percent = (TARGET.as_micros() * 100 / excess.as_micros()).max(80);
-            self.change(u64::try_from(percent).unwrap_or(100), now);
+            let is_known = self.delivered > 0 && now < self.delivered_at + DELIVERED_LIFE;
+            let carried = match is_known {
+                true => self.delivered.min(self.rate),
+                false => self.rate,
+            };
+            let kept = 1_000u64.saturating_sub(thousandths(beyond, DRAIN));
+            let rate = carried / 1_000 * kept;
+            self.set(rate.max(self.rate / 1_000 * LEAST_KEPT), now);
         } else if std::mem::take(&mut self.was_limiting) {
             // A rate that was not used tells nothing about a higher one.
-            let percent = match excess <= TARGET / 2 {
-                true if self.is_ramping => 150,
-                true => 110,
-                false => 103,
+            let most = match self.is_ramping {
+                true => MOST_ADDED_AT_FIRST,
+                false => MOST_ADDED,
             };
-            self.change(percent, now);
+            let added = most * thousandths(target - excess, target) / 1_000;
+            self.set(self.rate / 1_000 * (1_000 + added), now);
         }
     }
 
-    /// What had left before a ping that was answered has passed the uplink.
-    pub(crate) fn confirm(&mut self, base: &mut Base, now: Instant) {
-        if let Some(sent_before) = base.sent_before.take() {
-            self.confirmed = self.confirmed.max(sent_before);
-            self.stirred_at = now;
-        }
-    }
-
-    fn change(&mut self, percent: u64, now: Instant) {
-        self.rate = (self.rate / 100 * percent).clamp(MIN_RATE, MAX_RATE);
+    fn set(&mut self, rate: u64, now: Instant) {
+        self.rate = rate.clamp(MIN_RATE, MAX_RATE);
         self.changed_at = now;
     }
+}
+
+fn thousandths(part: Duration, whole: Duration) -> u64 {
+    let whole = whole.as_micros().max(1);
+    u64::try_from(part.as_micros() * 1_000 / whole).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -283,46 +366,75 @@ mod tests {
             while pacer.may_send(at(now)).is_ok() {
                 pacer.sent(&mut base, at(now));
             }
-            pacer.answered(TOOK, Duration::from_millis(*queue), at(now));
+            pacer.queued(TOOK, Duration::from_millis(*queue), at(now));
             pacer.rate as f64 / 1e6
         };
         queues.iter().map(rate_after).collect()
     }
 
     #[test]
-    fn the_rate_grows_by_half_until_a_queue_shows_and_then_by_a_tenth() {
-        // 60/75 of 27 is 21.6; a queue of more than half of the target lets it grow by 3 %.
-        let rates = rates(&[0, 30, 30, 75, 30, 31]);
-        assert_eq!(rates, [3.0, 4.5, 6.75, 5.4, 5.94, 6.1182]);
+    fn the_rate_grows_by_half_until_a_queue_shows_and_then_by_an_eighth() {
+        // At 3 Mb/s a block takes 43.69 ms, so that 2.31 of 106 ms are beyond the target: 4
+        // thousandths of the 500 ms in which they are to be gone.
+        let rates = rates(&[0, 106, 0]);
+        assert_eq!(rates[..2], [3.0, 2.988]);
+        assert!((rates[2] - 2.988 * 1.12).abs() < 1e-6, "{rates:?}");
     }
 
     #[test]
-    fn the_rate_falls_by_a_fifth_at_most_and_to_a_quarter_megabit() {
-        assert_eq!(rates(&[100, 10_000])[..], [1.6, 1.28]);
-        assert_eq!(rates(&[100; 40])[39], 0.256);
+    fn the_rate_falls_by_two_fifths_at_most_and_to_a_quarter_megabit() {
+        assert_eq!(rates(&[10_000, 10_000])[..], [1.2, 0.72]);
+        assert_eq!(rates(&[10_000; 40])[39], 0.256);
+    }
+
+    #[test]
+    fn a_queue_is_drained_by_less_than_what_the_uplink_carries() {
+        let mut pacer = Pacer::new(at(0));
+        let mut base = Base::new(at(0));
+        pacer.rate = 8_000_000;
+        // Two pings with 100 kB between them arrive 200 ms apart: 4 Mb/s.
+        for (sent, left) in [(0, 1_000), (100_000, 1_100)] {
+            base.pinged_at = at(left);
+            base.sent_before = Some(sent);
+            let outward = if sent == 0 { 0 } else { 100_000 };
+            pacer.answered(&mut base, TOOK, outward, at(left) + TOOK);
+        }
+        assert_eq!(pacer.delivered, 4_000_000);
+        // A block takes 16.384 ms at 8 Mb/s, so that 76.384 ms are the target; 500 ms drain it.
+        pacer.queued(TOOK, Duration::from_micros(126_384), at(1_120));
+        assert_eq!(
+            pacer.rate, 4_800_000,
+            "three fifths of the rate are the least"
+        );
+        pacer.queued(
+            TOOK,
+            Duration::from_micros(60_000 + 27_307 + 50_000),
+            at(1_300),
+        );
+        assert_eq!(pacer.rate, 3_600_000, "nine tenths of what is carried");
     }
 
     #[test]
     fn a_rate_that_was_not_used_does_not_grow() {
         let mut pacer = Pacer::new(at(0));
         assert_eq!(pacer.may_send(at(200)), Ok(()));
-        pacer.answered(TOOK, Duration::ZERO, at(200));
+        pacer.queued(TOOK, Duration::ZERO, at(200));
         assert_eq!(pacer.rate, INITIAL_RATE);
     }
 
     #[test]
-    fn the_rate_changes_once_in_a_round_trip_and_in_100_ms() {
+    fn the_rate_changes_once_in_100_ms_and_by_pings_that_left_after_the_last_change() {
         for (took, waits) in [(20, 100), (300, 300)] {
-            let mut pacer = Pacer::new(at(0));
-            let mut hear = |millis| {
-                let queue = Duration::from_millis(75);
-                pacer.answered(Duration::from_millis(took), queue, at(millis));
+            let mut pacer = Pacer::new(at(1_000));
+            let mut hear = |millis: u64| {
+                let queue = Duration::from_secs(10);
+                pacer.queued(Duration::from_millis(took), queue, at(1_000 + millis));
                 pacer.rate
             };
             assert_eq!(hear(waits - 1), 2_000_000);
-            assert_eq!(hear(waits), 1_600_000);
-            assert_eq!(hear(2 * waits - 1), 1_600_000);
-            assert_eq!(hear(2 * waits), 1_280_000);
+            assert_eq!(hear(waits), 1_200_000);
+            assert_eq!(hear(2 * waits - 1), 1_200_000);
+            assert_eq!(hear(2 * waits), 720_000);
         }
     }
 

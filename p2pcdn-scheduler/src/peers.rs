@@ -120,9 +120,9 @@ impl Scheduler {
     fn wake_for_promises(&mut self) {
         let now = self.now;
         let next = self.neighbours.values().flat_map(|neighbour| {
-            let shunned = neighbour.standing.shunned_until();
+            let asked_at = neighbour.standing.may_be_asked_at();
             let lapses = neighbour.outstanding.iter().map(|out| out.lapses_at);
-            lapses.chain((shunned > now).then_some(shunned))
+            lapses.chain((asked_at > now).then_some(asked_at))
         });
         if let Some(at) = next.min() {
             self.wake(at);
@@ -380,7 +380,10 @@ impl Scheduler {
                 continue;
             };
             let serves = neighbour.class != UploadClass::None;
-            if !serves || !track.holds_any(name.ordinal) || !neighbour.standing.is_good(self.now) {
+            if !serves
+                || !track.holds_any(name.ordinal)
+                || !neighbour.standing.may_be_asked(self.now)
+            {
                 continue;
             }
             let window = neighbour.window();

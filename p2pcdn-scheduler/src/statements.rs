@@ -2,7 +2,7 @@
 
 use p2pcdn_wire::{
     BlockSet, GoodbyeReason, Instant, LinkId, MAX_BLOCKS, MAX_DURATION, OrdinalRange, PeerId,
-    RequestId, Said, SegmentRef, TrackIndex, block_count, tag_digest,
+    RejectReason, RequestId, Said, SegmentRef, TrackIndex, block_count, tag_digest,
 };
 
 use crate::{
@@ -125,7 +125,7 @@ impl Scheduler {
             Said::Cancel { request } => {
                 neighbour.uploads.retain(|upload| upload.request != request);
             }
-            Said::Reject { request, .. } => self.request_rejected(link, request),
+            Said::Reject { request, reason } => self.request_rejected(link, request, reason),
             // Block maps are the session's affair.
             Said::MapRequest { .. } => {}
         }
@@ -185,16 +185,17 @@ impl Scheduler {
         }
     }
 
-    fn request_rejected(&mut self, link: LinkId, request: RequestId) {
+    fn request_rejected(&mut self, link: LinkId, request: RequestId, reason: RejectReason) {
         let Some(neighbour) = self.neighbours.get_mut(link) else {
             return;
         };
         let Some(out) = neighbour.take_outstanding(request) else {
             return;
         };
-        neighbour.rejected(self.now);
-        // Whatever the reason, it does not have them for us: it will say so when that changes.
-        if let Some(track) = neighbour.track_mut(out.segment.track) {
+        neighbour.standing.rejected(self.now);
+        let has_them = matches!(reason, RejectReason::Busy | RejectReason::TooLate);
+        // Else it will say so when that changes.
+        if !has_them && let Some(track) = neighbour.track_mut(out.segment.track) {
             track.lost(OrdinalRange::one(out.segment.ordinal));
         }
         self.release(out.segment, &out.blocks);

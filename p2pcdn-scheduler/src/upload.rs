@@ -12,6 +12,7 @@ use crate::{
     neighbour::Neighbour,
     peers::URGENT,
     scheduler::{Scheduler, earliest},
+    segment::{Duty, Segment},
 };
 
 /// Blocks that may wait to be served, over all neighbours: 4 MiB, two seconds of a 16 Mb/s uplink,
@@ -51,12 +52,19 @@ struct Turn {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
+    /// Nobody was given it, and we are the one who fetched it for all.
+    Seed(Share),
     Urgent,
-    Spread {
-        was_served: bool,
-        weight: Reverse<u32>,
-        served_at: Instant,
-    },
+    /// Nobody was given it by us.
+    Fresh(Share),
+    Again(Share),
+}
+
+/// Who of those with the same need is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Share {
+    weight: Reverse<u32>,
+    served_at: Instant,
 }
 
 /// A request as the peer made it.
@@ -158,12 +166,6 @@ impl Scheduler {
         {
             return Err(RejectReason::Busy);
         }
-        // Who waits here for what others have by now would better ask them.
-        let is_fresh = (range.start..range.end).any(|block| !segment.served.contains(block));
-        let wait = self.pacer.time_for(u64::from(queued) * BLOCK_LEN);
-        if !is_fresh && wait > MAX_WAIT {
-            return Err(RejectReason::Busy);
-        }
         Ok(())
     }
 
@@ -215,6 +217,9 @@ impl Scheduler {
     fn sweep_uploads(&mut self) {
         let mut rejected = Vec::new();
         let mut next_deadline = None;
+        let queue = || self.neighbours.values().flat_map(|it| &it.uploads);
+        let first = queue().filter(|upload| !self.is_again(upload));
+        let mut ahead: u32 = first.map(|upload| upload.blocks.len()).sum();
         for (link, neighbour) in self.neighbours.iter() {
             for upload in &neighbour.uploads {
                 let held = self
@@ -229,7 +234,12 @@ impl Scheduler {
                     RejectReason::Absent
                 } else if upload.deadline <= self.now {
                     RejectReason::TooLate
+                } else if self.is_again(upload) && self.takes_too_long(ahead) {
+                    RejectReason::Busy
                 } else {
+                    if self.is_again(upload) {
+                        ahead += upload.blocks.len();
+                    }
                     next_deadline = earliest(next_deadline, Some(upload.deadline));
                     continue;
                 };
@@ -245,6 +255,24 @@ impl Scheduler {
             }
             self.reject(link, request, reason);
         }
+    }
+
+    /// Whether all of a request was given to others before, and there is time to ask those.
+    fn is_again(&self, upload: &Upload) -> bool {
+        let segment = self
+            .track(upload.segment.track)
+            .and_then(|track| track.get(upload.segment));
+        let was_served = |segment: &Segment| {
+            let mut blocks = upload.blocks.start..upload.blocks.end;
+            blocks.all(|block| segment.served.contains(block))
+        };
+        upload.deadline > self.now + URGENT && segment.is_some_and(was_served)
+    }
+
+    /// Whether who waits behind so many blocks had better ask those who were given them: its
+    /// requests are then free for what nobody else has.
+    fn takes_too_long(&self, ahead: u32) -> bool {
+        self.pacer.time_for(u64::from(ahead) * BLOCK_LEN) > MAX_WAIT
     }
 
     /// What to serve next, among the links that the transport has room for.
@@ -269,20 +297,28 @@ impl Scheduler {
         next
     }
 
-    /// What runs out of time goes first. Of the rest, blocks that nobody was given yet, since they
-    /// multiply; those who upload much before those who upload little; then each link in turn, so
-    /// that the one whose player is furthest does not get everything.
+    /// What we alone can pass on goes first: until it has left once, it is late for everybody. Then
+    /// what runs out of time; of the rest, blocks that nobody was given yet, since they multiply;
+    /// those who upload much before those who upload little; then each link in turn, so that the
+    /// one whose player is furthest does not get everything.
     fn rank(&self, upload: &Upload, neighbour: &Neighbour) -> Rank {
-        if upload.deadline <= self.now + URGENT {
-            return Rank::Urgent;
-        }
         let segment = self
             .track(upload.segment.track)
             .and_then(|track| track.get(upload.segment));
-        Rank::Spread {
-            was_served: segment.is_some_and(|it| it.served.contains(upload.blocks.start)),
+        let was_served = segment.is_some_and(|it| it.served.contains(upload.blocks.start));
+        let is_ours = segment.is_some_and(|it| it.duty == Duty::Ours);
+        let share = Share {
             weight: Reverse(neighbour.class.weight()),
             served_at: neighbour.served_at,
+        };
+        if !was_served && is_ours {
+            Rank::Seed(share)
+        } else if upload.deadline <= self.now + URGENT {
+            Rank::Urgent
+        } else if !was_served {
+            Rank::Fresh(share)
+        } else {
+            Rank::Again(share)
         }
     }
 
@@ -331,14 +367,14 @@ impl Scheduler {
         if let Some(neighbour) = self.neighbours.get_mut(link) {
             neighbour.measured_rtt(took);
             neighbour.base.answered(outward, now);
-            self.pacer.confirm(&mut neighbour.base, now);
+            self.pacer.answered(&mut neighbour.base, took, outward, now);
             // Our own queue is in the way to every neighbour, theirs only in the way to one.
             let excesses = self
                 .neighbours
                 .values()
                 .filter_map(|it| it.base.excess(now));
             if let Some(excess) = excesses.min() {
-                self.pacer.answered(took, excess, now);
+                self.pacer.queued(took, excess, now);
                 self.agenda.uploads.spoil();
             }
         }

@@ -31,6 +31,8 @@ pub(super) struct Talk {
     next_ping_at: Option<Instant>,
     /// When the ping left that has no answer yet.
     pinged_at: Option<Instant>,
+    /// Whether another one leaves as soon as that one is answered.
+    is_ping_wanted: bool,
 }
 
 impl Talk {
@@ -45,6 +47,7 @@ impl Talk {
             started_at: now,
             next_ping_at: (us.ping_interval > Duration::ZERO).then_some(now),
             pinged_at: None,
+            is_ping_wanted: false,
         };
         outbox.tell(Said::Class(talk.class));
         let joined = talk
@@ -132,8 +135,8 @@ impl Talk {
                 deadline_after,
             } => self.say_request(request, segment, id, blocks, deadline_after, outbox),
             Say::Ping => {
-                let is_awaited = self.pinged_at.is_some_and(|at| now < at + MAX_PONG_WAIT);
-                if !is_awaited {
+                self.is_ping_wanted = self.pinged_at.is_some_and(|at| now < at + MAX_PONG_WAIT);
+                if !self.is_ping_wanted {
                     self.ping(outbox, now);
                 }
             }
@@ -359,6 +362,9 @@ impl Talk {
         let [at, echo] = [at, echo].map(|clock| i64::try_from(clock).unwrap_or(i64::MAX));
         let outward = at - echo;
         outbox.tell(Said::RoundTrip { took, outward });
+        if std::mem::take(&mut self.is_ping_wanted) {
+            self.ping(outbox, now);
+        }
     }
 
     fn say_request(
