@@ -141,7 +141,7 @@ fn switching_to_and_fro_does_not_load_more_often() {
 }
 
 #[test]
-fn failures_back_off_to_eight_seconds_and_are_forgotten() {
+fn failures_before_anything_is_known_back_off_to_eight_seconds_and_are_forgotten() {
     let mut shell = Shell::new(URL, IdentityConfig::default());
     let mut waits = Vec::new();
     for failures in 1..=7 {
@@ -164,6 +164,41 @@ fn failures_back_off_to_eight_seconds_and_are_forgotten() {
     shell.wake();
     shell.failed(URL);
     assert_eq!(shell.wake(), Some(500));
+}
+
+#[test]
+fn failures_of_a_live_playlist_are_retried_as_soon_as_one_that_did_not_change() {
+    // RFC 8216 section 6.3.4: half of the target duration, of 6 s here.
+    let list = live("s", 0, 3).replace("2.000", "6.000");
+    let list = list.replace("TARGETDURATION:2", "TARGETDURATION:6");
+    let mut shell = direct(&list);
+    let mut waits = Vec::new();
+    shell.wake();
+    for _ in 0..5 {
+        assert_eq!(shell.take_loads(), [URL]);
+        shell.failed(URL);
+        waits.extend(shell.wake());
+    }
+    assert_eq!(waits, [500, 1000, 2000, 3000, 3000]);
+}
+
+#[test]
+fn early_news_ends_the_pause_after_a_failure() {
+    let mut shell = direct(&live("s", 0, 3));
+    let track = shell.track("");
+    shell.wake();
+    for wait in [500, 1000] {
+        shell.take_loads();
+        shell.failed(URL);
+        assert_eq!(shell.wake(), Some(wait));
+    }
+    shell.take_loads();
+    shell.failed(URL);
+    shell.pass(200);
+    shell.input(Input::NewsHeard { track });
+    assert_eq!(shell.take_loads(), Vec::<String>::new());
+    assert_eq!(shell.wake(), Some(300), "half a second after the last");
+    assert_eq!(shell.take_loads(), [URL]);
 }
 
 #[test]

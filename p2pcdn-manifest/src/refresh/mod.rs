@@ -215,10 +215,10 @@ pub enum Event {
 /// | MPD | | after `minimumUpdatePeriod`; as often as segments come (1 s to 5 s) where that is zero; not without one. From `Location`, or as a patch from `PatchLocation` |
 /// | segment index (`sidx`) | when its track is activated | only those that it refers to |
 ///
-/// A failed load is tried again after 0.5 s, 1 s, 2 s and so on up to 8 s, without directives or
-/// patches. Segments that a live MPD does not write out appear by the wall clock
-/// ([`Input::ClockKnown`]), without a load. A media playlist given directly is the one track of its
-/// presentation, and active.
+/// A failed load is tried again after 0.5 s, 1 s, 2 s and so on, up to half of the interval of the
+/// last reload or, before any, 8 s; without directives or patches. Segments that a live MPD does not
+/// write out appear by the wall clock ([`Input::ClockKnown`]), without a load. A media playlist given
+/// directly is the one track of its presentation, and active.
 ///
 /// The contract is that of all machines of p2pcdn: after any `handle_*`, drain
 /// [`poll_output`](Self::poll_output) and wait for [`poll_timeout`](Self::poll_timeout) or the next

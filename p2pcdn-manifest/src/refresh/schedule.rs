@@ -68,7 +68,7 @@ impl Schedule {
             State::Idle | State::Due(_) => {
                 let rest = match self.failures {
                     0 => MIN_INTERVAL,
-                    failures => backoff(failures),
+                    failures => self.backoff(failures),
                 };
                 self.state = State::Due(self.rested_at(rest, now));
             }
@@ -84,12 +84,17 @@ impl Schedule {
     }
 
     /// Asks for a load at once, but only once per interval on average: news of one segment may come
-    /// a little sooner after news of the one before than the interval.
+    /// a little sooner after news of the one before than the interval. After a failure too: who
+    /// heard of a segment knows that somebody could load the playlist.
     pub(super) fn news(&mut self, now: Instant) {
         let may_reload = self.news_paid_to <= now + self.interval;
-        let rested_at = self.rested_at(NEWS_REST, now);
+        let rest = match self.failures {
+            0 => NEWS_REST,
+            _ => MIN_INTERVAL,
+        };
+        let rested_at = self.rested_at(rest, now);
         match &mut self.state {
-            State::Due(at) if may_reload && *at > now && self.failures == 0 => {
+            State::Due(at) if may_reload && *at > now => {
                 *at = rested_at.min(*at);
                 self.news_paid_to = self.news_paid_to.max(now) + self.interval;
             }
@@ -130,7 +135,7 @@ impl Schedule {
             Outcome::Blocks => Some(Duration::ZERO),
             Outcome::Again(wait) => Some(wait),
             Outcome::Unchanged(target_duration) => Some(target_duration / 2),
-            Outcome::Failed => Some(backoff(self.failures)),
+            Outcome::Failed => Some(self.backoff(self.failures)),
         };
         self.state = match (after, interval) {
             (After::Nothing, _) | (_, None) => State::Idle,
@@ -163,6 +168,18 @@ impl Schedule {
         self.failures
     }
 
+    /// Doubles, but not beyond half of the interval of the last reload, after which a playlist that
+    /// did not change is loaded again too (RFC 8216 section 6.3.4): a pause of 8 s would outlast the
+    /// buffer of a live viewer.
+    fn backoff(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(4);
+        let pause = MIN_INTERVAL * (1 << doublings);
+        match self.interval {
+            Duration::ZERO => pause,
+            interval => pause.min((interval / 2).max(MIN_INTERVAL)),
+        }
+    }
+
     /// The first moment from `now` on that is `rest` after the start of the last load.
     fn rested_at(&self, rest: Duration, now: Instant) -> Instant {
         self.started_at.map_or(now, |at| now.max(at + rest))
@@ -190,11 +207,6 @@ impl Schedule {
             State::Idle | State::Loading(_) => None,
         }
     }
-}
-
-fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(4);
-    MIN_INTERVAL * (1 << doublings)
 }
 
 /// The shortest time from one load to the next: half the shortest target duration there is (1 s),

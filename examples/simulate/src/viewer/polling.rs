@@ -62,7 +62,9 @@ impl Polling {
     /// The load came to nothing.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        self.due_at = Some(now + FIRST_RETRY * (1 << (self.failures - 1).min(4)));
+        let pause = FIRST_RETRY * (1 << (self.failures - 1).min(4));
+        let longest = (self.interval / 2).max(FIRST_RETRY);
+        self.due_at = Some(now + pause.min(longest));
     }
 
     /// Nothing will change any more.
@@ -72,9 +74,13 @@ impl Polling {
 
     /// A neighbour spoke of a segment that is not listed.
     pub(crate) fn news(&mut self, now: Instant) {
-        let may_reload = self.failures == 0 && self.news_paid_to <= now + self.interval;
+        let may_reload = self.news_paid_to <= now + self.interval;
+        let rest = match self.failures {
+            0 => NEWS_REST,
+            _ => FIRST_RETRY,
+        };
         if let Some(due_at) = self.due_at.filter(|at| may_reload && *at > now) {
-            self.due_at = Some(now.max(self.started_at + NEWS_REST).min(due_at));
+            self.due_at = Some(now.max(self.started_at + rest).min(due_at));
             self.is_news = true;
             self.news_paid_to = self.news_paid_to.max(now) + self.interval;
         }
@@ -93,7 +99,7 @@ impl Polling {
     }
 }
 
-/// As `Refresh` has it: the first step of the back-off, which doubles four times.
+/// As `Refresh` has it: the first step of the back-off, which doubles up to half of the interval.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
 /// As `Refresh` has it: from a load to one that early news causes.
@@ -147,14 +153,28 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_retried_later_and_later() {
-        let mut polling = polling();
+    fn failures_are_retried_no_later_than_a_playlist_that_did_not_change() {
+        let interval = Duration::from_secs(6);
+        let mut polling = Polling::new(interval, Duration::ZERO, at(100_000));
         let mut now = 100_000;
-        for wait in [500, 1_000, 2_000, 4_000, 8_000, 8_000] {
+        for wait in [500, 1_000, 2_000, 3_000, 3_000] {
             assert!(polling.start_if_due(at(now)));
             polling.failed(at(now));
             now += wait;
             assert_eq!(polling.due_at(), Some(at(now)));
         }
+    }
+
+    #[test]
+    fn after_a_failure_news_is_a_reason_to_try_again() {
+        let mut polling = polling();
+        assert!(polling.start_if_due(at(100_000)));
+        polling.failed(at(100_050));
+        assert!(polling.start_if_due(at(100_550)));
+        polling.failed(at(100_600));
+        assert_eq!(polling.due_at(), Some(at(101_600)));
+        // Half a second after the load before at the earliest.
+        polling.news(at(100_700));
+        assert_eq!(polling.due_at(), Some(at(101_050)));
     }
 }
