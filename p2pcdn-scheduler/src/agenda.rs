@@ -94,8 +94,11 @@ impl Agenda {
             Input::SwarmCounted { .. } | Input::Credit { .. } => {}
             Input::OriginAnswered { .. }
             | Input::FetchProgressed { .. }
-            | Input::FetchEnded { .. }
-            | Input::LengthKnown { .. } => self.sources.spoil(),
+            | Input::FetchEnded { .. } => self.sources.spoil(),
+            Input::LengthKnown { .. } => {
+                self.sources.spoil();
+                self.uploads.spoil();
+            }
             Input::Peer(_, said) => self.hear_said(said),
             Input::BlockArrived { .. } => {
                 self.requests.spoil();

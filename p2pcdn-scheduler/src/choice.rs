@@ -166,12 +166,11 @@ impl Scheduler {
     }
 
     fn lacks_any(&self, track: TrackIndex, ordinals: OrdinalRange) -> bool {
-        let position = self.clock.position(self.now);
-        let horizon = self.clock.horizon(self.now);
+        let ahead = self.clock.ahead(self.now);
         self.track(track)
             .filter(|track| track.is_watched())
             .is_some_and(|track| {
-                let mut wanted = track.wanted(position, horizon);
+                let mut wanted = track.wanted(ahead);
                 wanted.any(|segment| !segment.completed && ordinals.contains(segment.name.ordinal))
             })
     }

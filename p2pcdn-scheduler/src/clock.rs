@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pcdn_wire::{Instant, MediaTime};
 
-use crate::io::{Playback, PlaybackState};
+use crate::io::{MediaSpan, Playback, PlaybackState};
 
 /// The player's last report and when it came.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,14 @@ impl PlaybackClock {
     /// Up to where segments are wanted.
     pub(crate) fn horizon(&self, now: Instant) -> MediaTime {
         self.position(now) + self.playback.buffer_target
+    }
+
+    /// From the playhead to the horizon.
+    pub(crate) fn ahead(&self, now: Instant) -> MediaSpan {
+        MediaSpan {
+            from: self.position(now),
+            until: self.horizon(now),
+        }
     }
 
     /// When a segment that starts at `start` will be wanted; `None` while the playhead stands.

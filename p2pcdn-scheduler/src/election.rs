@@ -53,6 +53,12 @@ impl Voter {
         (mix(self.0 ^ 0xbb67_ae85) >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// A place of its own for each segment, among so many.
+    pub(crate) fn place(self, segment: SegmentRef, count: u32) -> usize {
+        let hash = mix(self.0 ^ mix(segment.ordinal ^ 0x3c6e_f372));
+        usize::try_from(hash % u64::from(count.max(1))).unwrap_or(0)
+    }
+
     /// A number in 0..1 of its own for each segment, to spread what would otherwise happen to all
     /// viewers at once.
     pub(crate) fn jitter(self, segment: SegmentRef) -> f64 {

@@ -11,7 +11,7 @@ use p2pcdn_wire::{
 use crate::{
     io::{Event, FetchFailure, FetchId, Growth, Output, PlaybackState},
     scheduler::{Scheduler, earliest},
-    segment::{Duty, Retry, Segment},
+    segment::{Duty, Retry, Segment, Track},
 };
 
 /// Attempts that may run at once: browsers allow six connections to a host, of which the player
@@ -214,20 +214,43 @@ impl Scheduler {
     /// The beginning of the queue of a track's candidates; nothing of a track that is not watched
     /// comes from it.
     fn http_queue(&self, place: usize) -> HttpQueue {
+        let mut queue = self.own_queue(place);
+        for before in self.tracks_before(place) {
+            let mut left = self.own_queue(before);
+            while self.next_candidate(&mut left).is_some() {}
+            queue.ahead = queue.ahead.saturating_add(left.ahead);
+            queue.is_next &= left.is_next;
+        }
+        queue
+    }
+
+    /// The same, as if nothing came before it in other tracks.
+    fn own_queue(&self, place: usize) -> HttpQueue {
         let watched = self.tracks.get(place).filter(|track| track.is_watched());
         let position = self.clock.position(self.now);
+        let first = |track: &Track| track.first_needed(position.max(track.span.from));
         HttpQueue {
             place,
-            next: watched.map_or(usize::MAX, |track| track.first_needed(position)),
+            next: watched.map_or(usize::MAX, first),
             ahead: 0,
             is_next: true,
         }
     }
 
+    /// The watched tracks that the player takes up to where it begins to take this one, or less.
+    fn tracks_before(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
+        let from = self.tracks.get(place).map(|track| track.span.from);
+        let others = self.tracks.iter().enumerate();
+        let before = others.filter(move |(other, track)| {
+            track.is_watched() && *other != place && from.is_some_and(|it| track.span.until <= it)
+        });
+        before.map(|(other, _)| other)
+    }
+
     /// The next of the wanted segments of a track that is not complete.
     fn next_candidate(&self, queue: &mut HttpQueue) -> Option<Candidate> {
         let track = self.tracks.get(queue.place)?;
-        let horizon = self.clock.horizon(self.now);
+        let horizon = self.clock.horizon(self.now).min(track.span.until);
         let segment = loop {
             let segment = track.segments.get(queue.next)?;
             if segment.start >= horizon {
@@ -264,7 +287,7 @@ impl Scheduler {
             self.wake(at);
             return Danger::Absent;
         }
-        let track_is_idle = !self.fetches.iter().any(|f| f.segment.track == name.track);
+        let track_is_idle = self.is_idle(name.track);
         if !segment.is_shared() || self.is_alone(name.track) {
             if track_is_idle {
                 let reason = self.reason_without_peers(segment);
@@ -273,9 +296,18 @@ impl Scheduler {
             return Danger::Absent;
         }
         if candidate.is_next && self.is_starving(candidate) {
-            if track_is_idle {
-                let reason = self.reason_to_hurry(segment);
-                self.fetch_missing(name, reason);
+            let reason = self.reason_to_hurry(segment);
+            let part = segment.missing().and_then(|mut missing| {
+                let len = segment.len?;
+                self.subtract_covered(name, len, &mut missing);
+                Some(self.own_part(segment, &missing)?.bytes(len))
+            });
+            match part {
+                Some(part) if !self.is_worked_at(name) && self.fetches.len() < MAX_FETCHES => {
+                    self.start_fetch(name, part, reason);
+                }
+                None if track_is_idle => self.fetch_missing(name, reason),
+                _ => {}
             }
             return Danger::Present;
         }
@@ -303,6 +335,17 @@ impl Scheduler {
         }
         self.stand_for_duty(candidate, rescue_at.saturating_duration_since(self.now));
         Danger::Absent
+    }
+
+    /// Whether HTTP brings nothing of a track, nor of what the player takes before it.
+    fn is_idle(&self, track: TrackIndex) -> bool {
+        let place = self.tracks.iter().position(|own| own.index == track);
+        let before = place.into_iter().flat_map(|it| self.tracks_before(it));
+        let mut busy = before
+            .filter_map(|place| Some(self.tracks.get(place)?.index))
+            .chain([track]);
+        let is_busy = |index| self.fetches.iter().any(|it| it.segment.track == index);
+        !busy.any(is_busy)
     }
 
     /// Whether HTTP is bringing what was about to come too late.
@@ -388,7 +431,7 @@ impl Scheduler {
     }
 
     /// The bytes that an attempt has still to bring.
-    fn left_of(&self, fetch: &Fetch) -> u64 {
+    pub(crate) fn left_of(&self, fetch: &Fetch) -> u64 {
         let segment = self
             .track(fetch.segment.track)
             .and_then(|track| Some((track, track.get(fetch.segment)?)));
@@ -484,9 +527,7 @@ impl Scheduler {
             }
             return;
         };
-        for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
-            missing.subtract(&fetch.covers(len));
-        }
+        self.subtract_covered(name, len, &mut missing);
         let expected = u64::from(segment.work().requested.len()) * BLOCK_LEN;
         // What HTTP already brings for later is in the way.
         let others = self.fetches.iter().filter(|fetch| fetch.segment != name);
@@ -497,13 +538,29 @@ impl Scheduler {
         let hedge_at = self.rescue_at(Candidate { ahead, ..candidate }, expected);
         if hedge_at > self.now {
             missing.subtract(&segment.work().requested);
+        }
+        let part = self.own_part(segment, &missing);
+        if hedge_at > self.now {
             self.wake_if_playing(hedge_at);
+        }
+        if let Some(part) = part {
+            if !self.is_worked_at(name) && self.fetches.len() < MAX_FETCHES {
+                self.start_fetch(name, part.bytes(len), reason);
+            }
+            return;
         }
         // One is left for an earlier segment, whose blocks from peers may yet fail to come.
         let most = MAX_FETCHES - usize::from(!candidate.is_next);
         let room = most.saturating_sub(self.fetches.len());
         for run in cover(&missing, room).into_iter().rev() {
             self.start_fetch(name, run.bytes(len), reason);
+        }
+    }
+
+    /// Takes away what HTTP is bringing.
+    fn subtract_covered(&self, name: SegmentRef, len: u64, blocks: &mut BlockSet) {
+        for fetch in self.fetches.iter().filter(|fetch| fetch.segment == name) {
+            blocks.subtract(&fetch.covers(len));
         }
     }
 
@@ -571,6 +628,7 @@ impl Scheduler {
         let at = self.fetches.iter().position(|fetch| fetch.id == id)?;
         let fetch = self.fetches.swap_remove(at);
         self.agenda.sources.spoil();
+        self.agenda.uploads.spoil();
         if let Some(answered_at) = fetch.answered_at {
             let bytes = fetch.cursor - fetch.range.start;
             let took = self.now.saturating_duration_since(answered_at);

@@ -80,6 +80,32 @@ pub struct Playback {
     pub buffer_target: Duration,
 }
 
+/// A stretch of the timeline, from `from` up to `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaSpan {
+    /// Where it begins.
+    pub from: MediaTime,
+    /// Where it ends; before `from`, it is empty.
+    pub until: MediaTime,
+}
+
+impl MediaSpan {
+    /// All of the timeline.
+    pub const ALL: Self = Self {
+        from: MediaTime::from_nanos(i64::MIN),
+        until: MediaTime::from_nanos(i64::MAX),
+    };
+
+    /// What lies in both.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self {
+            from: self.from.max(other.from),
+            until: self.until.min(other.until),
+        }
+    }
+}
+
 /// Why an HTTP attempt ended without the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -109,6 +135,15 @@ pub enum Input {
         role: Role,
         /// Its declared bandwidth, for sizes not known yet.
         bitrate: Option<BitRate>,
+    },
+    /// The player takes only this part of the timeline from a watched track: a player that changes
+    /// its rendition has what comes before in another track, and does not ask for it again. All of
+    /// it until this is told, and again whenever the track is joined or its role changes.
+    TrackWanted {
+        /// The track.
+        track: TrackIndex,
+        /// The part. Segments that lie in it with any of their duration are wanted.
+        span: MediaSpan,
     },
     /// The manifest lists these segments of a track, in ascending order. Segments known already
     /// are not repeated.

@@ -102,6 +102,7 @@
 
 mod agenda;
 mod announce;
+mod apart;
 mod choice;
 mod clock;
 mod config;
@@ -123,6 +124,7 @@ mod upload;
 
 pub use config::{Config, Policy, Switch};
 pub use io::{
-    Event, FetchFailure, FetchId, Growth, Input, Listed, Output, Playback, PlaybackState, Sharing,
+    Event, FetchFailure, FetchId, Growth, Input, Listed, MediaSpan, Output, Playback,
+    PlaybackState, Sharing,
 };
 pub use scheduler::Scheduler;

@@ -97,18 +97,17 @@ impl Scheduler {
         let silences = self.fetches.iter().map(|fetch| self.falls_silent_at(fetch));
         let silence = silences.filter(|at| *at > self.now).min();
         silence.into_iter().for_each(|at| self.look_again(at));
-        let position = self.clock.position(self.now);
-        let horizon = self.clock.horizon(self.now);
+        let ahead = self.clock.ahead(self.now);
         let mut next = None;
         for track in self.tracks.iter().filter(|track| track.is_watched()) {
-            let comes = track.first_from(horizon);
+            let comes = track.first_from(ahead.until);
             next = earliest(
                 next,
                 comes.and_then(|start| self.clock.horizon_passes_at(start)),
             );
-            for segment in track.wanted(position, horizon) {
+            for segment in track.wanted(ahead) {
                 let urgent = segment.start.saturating_sub(URGENT);
-                if urgent >= position {
+                if urgent >= ahead.from {
                     next = earliest(next, self.clock.passes_at(urgent));
                 }
             }
@@ -204,10 +203,9 @@ impl Scheduler {
     }
 
     fn wanted_by_priority(&self, wanted: &mut Vec<Wanted>) {
-        let position = self.clock.position(self.now);
-        let horizon = self.clock.horizon(self.now);
+        let ahead = self.clock.ahead(self.now);
         for track in self.tracks.iter().filter(|track| track.is_watched()) {
-            for segment in track.wanted(position, horizon) {
+            for segment in track.wanted(ahead) {
                 if segment.completed || !segment.is_shared() {
                     continue;
                 }
@@ -235,10 +233,15 @@ impl Scheduler {
         wanted.sort_unstable();
     }
 
+    /// Whether peers may bring what HTTP is bringing of a segment, too: not of one that is in danger,
+    /// unless it is the origin that is slow.
+    fn has_line_to_spare(&self, name: SegmentRef) -> bool {
+        !self.endangered.contains(&name) || self.is_short(name)
+    }
+
     /// Whether blocks of this segment would be in the way of one that HTTP hurries to bring.
     fn would_endanger(&self, name: SegmentRef) -> bool {
-        !self.endangered.is_empty()
-            && (!self.endangered.contains(&name) || self.fetches_of(name).next().is_some())
+        !self.endangered.is_empty() && !self.endangered.contains(&name)
     }
 
     /// Blocks that neighbours were asked for and that have not come.
@@ -349,7 +352,7 @@ impl Scheduler {
             // HTTP goes front to back; peers come to meet it from the end, but only where the
             // player is waiting.
             let mut covered = fetch.covers(len);
-            if self.is_hurrying(segment) {
+            if self.is_hurrying(segment) && self.has_line_to_spare(name) {
                 let half = covered.len() / 2 + MEETING_GAP;
                 covered = covered.iter().take(half as usize).collect();
             }

@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Policy},
     election::Voter,
     http::Fetch,
-    io::{Event, Growth, Input, Listed, Output, Playback, PlaybackState},
+    io::{Event, Growth, Input, Listed, MediaSpan, Output, Playback, PlaybackState},
     neighbour::Neighbour,
     neighbours::Neighbours,
     pacing::Pacer,
@@ -157,9 +157,17 @@ impl Scheduler {
                 bitrate,
                 id: _,
             } => match self.track_mut(track) {
-                Some(known) => known.role = role,
+                Some(known) => {
+                    known.role = role;
+                    known.span = MediaSpan::ALL;
+                }
                 None => self.tracks.push(Track::new(track, role, bitrate)),
             },
+            Input::TrackWanted { track, span } => {
+                if let Some(track) = self.track_mut(track) {
+                    track.span = span;
+                }
+            }
             Input::SegmentsListed {
                 track,
                 segments,
@@ -376,8 +384,8 @@ impl Scheduler {
     pub(crate) fn wanted_segment(&self, name: SegmentRef) -> Option<&Segment> {
         let track = self.track(name.track)?;
         let segment = track.get(name)?;
-        let is_ahead = segment.end() > self.clock.position(self.now)
-            && segment.start < self.clock.horizon(self.now);
+        let span = self.clock.ahead(self.now).intersection(track.span);
+        let is_ahead = segment.end() > span.from && segment.start < span.until;
         (track.role == p2pcdn_wire::Role::Watching && is_ahead).then_some(segment)
     }
 

@@ -8,7 +8,7 @@ use p2pcdn_wire::{
 };
 
 use crate::{
-    io::{FetchFailure, Growth, Listed, Sharing},
+    io::{FetchFailure, Growth, Listed, MediaSpan, Sharing},
     range_set::RangeSet,
 };
 
@@ -256,6 +256,8 @@ impl Segment {
 pub(crate) struct Track {
     pub(crate) index: TrackIndex,
     pub(crate) role: Role,
+    /// What the player takes of it.
+    pub(crate) span: MediaSpan,
     pub(crate) bitrate: Option<BitRate>,
     pub(crate) growth: Growth,
     /// The first ordinal that the manifest still lists.
@@ -277,6 +279,7 @@ impl Track {
         Self {
             index,
             role,
+            span: MediaSpan::ALL,
             bitrate,
             growth: Growth::Live,
             first_listed: 0,
@@ -367,21 +370,18 @@ impl Track {
         self.role == Role::Watching
     }
 
-    /// The place of the first segment that ends after `position`.
-    pub(crate) fn first_needed(&self, position: MediaTime) -> usize {
+    /// The place of the first segment that ends after `from`.
+    pub(crate) fn first_needed(&self, from: MediaTime) -> usize {
         self.segments
-            .partition_point(|segment| segment.end() <= position)
+            .partition_point(|segment| segment.end() <= from)
     }
 
-    /// The segments that a playhead at `position` needs, up to `horizon`.
-    pub(crate) fn wanted(
-        &self,
-        position: MediaTime,
-        horizon: MediaTime,
-    ) -> impl Iterator<Item = &Segment> + '_ {
-        self.segments[self.first_needed(position)..]
+    /// The segments that the player takes of it within `span`.
+    pub(crate) fn wanted(&self, span: MediaSpan) -> impl Iterator<Item = &Segment> + '_ {
+        let span = span.intersection(self.span);
+        self.segments[self.first_needed(span.from)..]
             .iter()
-            .take_while(move |segment| segment.start < horizon)
+            .take_while(move |segment| segment.start < span.until)
     }
 
     /// Where the first segment that starts at `horizon` or later starts.

@@ -203,14 +203,16 @@ impl Scheduler {
         }
     }
 
-    /// Whether serving would be in the way of what HTTP hurries to bring.
+    /// Whether serving would be in the way of what HTTP hurries to bring. Where the origin is what
+    /// makes it late, everybody's segments are in danger for long, and a swarm in which nobody
+    /// serves until he is out of it stays there.
     fn needs_the_uplink(&self) -> bool {
         let is_close = |name: &SegmentRef| {
             let segment = self.track(name.track).and_then(|track| track.get(*name));
-            segment.is_some_and(|it| self.clock.time_until(it.start, self.now) < 2 * URGENT)
+            segment.is_some_and(|it| self.clock.time_until(it.start, self.now) < URGENT)
         };
-        let is_any = !self.endangered.is_empty();
-        is_any && (!self.pacer.is_nimble() || self.endangered.iter().any(is_close))
+        let mut hurried = self.endangered.iter().filter(|name| !self.is_short(**name));
+        hurried.any(|name| !self.pacer.is_nimble() || is_close(name))
     }
 
     /// Rejects the requests whose deadline passed and those for segments that are gone.

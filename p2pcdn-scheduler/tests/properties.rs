@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use p2pcdn_metrics::HttpReason;
 use p2pcdn_scheduler::{
-    Config, Event, FetchFailure, FetchId, Growth, Input, Listed, Output, Playback, PlaybackState,
-    Policy, Scheduler, Sharing, Switch,
+    Config, Event, FetchFailure, FetchId, Growth, Input, Listed, MediaSpan, Output, Playback,
+    PlaybackState, Policy, Scheduler, Sharing, Switch,
 };
 use p2pcdn_wire::{
     BitRate, BlockRange, BlockSet, Instant, LinkId, MediaTime, OrdinalRange, RejectReason,
@@ -126,6 +126,13 @@ fn content() -> impl Strategy<Value = Input> {
                 }
             }
         ),
+        1 => (-5_000i64..30_000, -5_000i64..30_000).prop_map(|(from, until)| Input::TrackWanted {
+            track: TrackIndex(0),
+            span: MediaSpan {
+                from: MediaTime::from_nanos(from * 1_000_000),
+                until: MediaTime::from_nanos(until * 1_000_000),
+            },
+        }),
         6 => (select(states), -5_000i64..30_000, duration()).prop_map(|(state, millis, ahead)| {
             Input::PlaybackChanged(Playback {
                 position: MediaTime::from_nanos(millis * 1_000_000),

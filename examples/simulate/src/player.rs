@@ -473,7 +473,8 @@ impl Player {
     }
 
     /// The first segment from the playhead on that is not there; `None` before anything is listed.
-    fn first_missing(&self) -> Option<u64> {
+    #[must_use]
+    pub fn first_missing(&self) -> Option<u64> {
         if self.state == State::Unlisted {
             return None;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use p2pcdn::{MemoryStore, wire::Instant};
 use p2pcdn_example_simulate::{
-    people::{Departure, Population},
+    people::{Departure, Habit, Population},
     presets::{Overrides, preset},
     scenario::{PayloadKind, PeerPolicy, Scenario},
     tally::Tally,
@@ -67,6 +67,29 @@ fn a_viewer_alone_plays_over_http_without_a_stall() {
         .sum();
     let http: u64 = tally.http.iter().map(|it| it.http_len).sum();
     assert!(http >= len && tally.delivery.http_media_bytes() >= http);
+}
+
+#[test]
+fn after_a_seek_back_plays_what_the_session_holds_and_the_player_forgot() {
+    let overrides = Overrides {
+        viewers: Some(1),
+        ..Overrides::default()
+    };
+    let film = preset("vod", overrides).unwrap();
+    let seeks_back = |population: &mut Population| {
+        soon(population);
+        // A player forgets after 30 s, a session after 60 s: of the film's 600 s, back to 2 s.
+        let seek = Habit::Seek { to: 2.0 / 600.0 };
+        population.people[0].habits = vec![(at(46), seek)];
+        population.people[0].departs = None;
+    };
+    let mut world = World::<VirtualStore>::new(film, seeks_back);
+    world.run_secs(60);
+    let watched = world.tally(0).watched;
+    assert_eq!(watched.stalls, 0, "{watched:?}");
+    // It is all there.
+    assert_eq!(watched.seeking, Duration::ZERO);
+    assert!(watched.played > Duration::from_secs(58), "{watched:?}");
 }
 
 #[test]

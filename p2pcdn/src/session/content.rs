@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use p2pcdn_manifest::{Liveness, Presentation, Segment, Segments};
 use p2pcdn_metrics::Waste;
-use p2pcdn_scheduler::{Growth, Input, Listed, Sharing};
+use p2pcdn_scheduler::{Growth, Input, Listed, MediaSpan, Sharing};
 use p2pcdn_wire::{
     BLOCK_LEN, BitRate, BlockSet, ByteRange, LinkId, LinkInput, MAX_TRACKS, MapData, Payload, Role,
     Say, SegmentId, SegmentRef, TrackId, TrackIndex, Violation, block_count,
@@ -39,6 +39,8 @@ pub(super) struct SessionTrack {
     index: TrackIndex,
     bitrate: Option<BitRate>,
     role: Option<Role>,
+    /// What the player takes of it.
+    span: MediaSpan,
     /// `None` until they are known.
     segments: Option<Segments>,
     /// Segments below this ordinal were listed to the scheduler.
@@ -93,6 +95,7 @@ impl<S: Store> Session<S> {
                     index,
                     bitrate: track.bandwidth,
                     role: None,
+                    span: MediaSpan::ALL,
                     segments: None,
                     listed_to: 0,
                 });
@@ -155,6 +158,7 @@ impl<S: Store> Session<S> {
             return;
         }
         track.role = Some(role);
+        track.span = MediaSpan::ALL;
         let (index, bitrate) = (track.index, track.bitrate);
         self.tell_scheduler(Input::TrackJoined {
             track: index,
@@ -165,6 +169,17 @@ impl<S: Store> Session<S> {
         self.are_maps_due = true;
         self.list_segments(id);
         self.tell_join(id);
+    }
+
+    /// The player takes only this part of a track.
+    pub(super) fn want_span(&mut self, id: TrackId, span: MediaSpan) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
+            return;
+        };
+        track.span = span;
+        let track = track.index;
+        self.are_maps_due = true;
+        self.tell_scheduler(Input::TrackWanted { track, span });
     }
 
     fn tell_join(&mut self, id: TrackId) {
@@ -236,7 +251,7 @@ impl<S: Store> Session<S> {
             return;
         }
         let from = self.playback.position;
-        let to = from + self.playback.buffer_target + MAPS_AHEAD;
+        let until = from + self.playback.buffer_target + MAPS_AHEAD;
         let mut wanted = Vec::new();
         for track in &self.tracks {
             let Some(segments) = track.segments.as_ref() else {
@@ -245,8 +260,9 @@ impl<S: Store> Session<S> {
             if track.role != Some(Role::Watching) {
                 continue;
             }
-            let ahead = segments.ending_after(from);
-            for segment in ahead.take_while(|segment| segment.start < to) {
+            let wanted_span = MediaSpan { from, until }.intersection(track.span);
+            let ahead = segments.ending_after(wanted_span.from);
+            for segment in ahead.take_while(|segment| segment.start < wanted_span.until) {
                 let name = track.name(&segment);
                 let is_shared = segment.sharing == p2pcdn_manifest::Sharing::Shared;
                 if is_shared && !self.wanted_maps.contains(name) {

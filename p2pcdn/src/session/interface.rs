@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use p2pcdn_manifest::Presentation;
-use p2pcdn_scheduler::{FetchId, Playback, Policy};
+use p2pcdn_scheduler::{FetchId, MediaSpan, Playback, Policy};
 use p2pcdn_transport::HttpError;
 use p2pcdn_wire::{
     Channel, GoodbyeReason, LinkId, Message, PeerId, Role, SegmentId, SegmentRef, SwarmId, TrackId,
@@ -96,6 +96,15 @@ pub enum SessionInput {
         track: TrackId,
         /// What the viewer does there.
         role: Role,
+    },
+    /// The player takes only this part of the timeline from a track that it watches, as after a
+    /// change of rendition, before which it has what comes first in another track. A role that
+    /// changes makes it all of the timeline again.
+    TrackWanted {
+        /// The track.
+        track: TrackId,
+        /// The part.
+        span: MediaSpan,
     },
     /// The player moved, started, stalled, paused, sought; or simply reports.
     PlaybackChanged {

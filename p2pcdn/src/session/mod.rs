@@ -164,6 +164,7 @@ impl<S: Store> Session<S> {
         match input {
             SessionInput::PresentationUpdated(presentation) => self.update(&presentation),
             SessionInput::TrackRoleChanged { track, role } => self.change_role(track, role),
+            SessionInput::TrackWanted { track, span } => self.want_span(track, span),
             SessionInput::PlaybackChanged { playback, latency } => {
                 self.playback_changed(playback, latency);
             }

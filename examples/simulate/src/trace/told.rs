@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use p2pcdn::{
     Network, ResponseHead, SessionInput,
-    scheduler::{FetchId, Playback, PlaybackState, Policy, Switch},
+    scheduler::{FetchId, MediaSpan, Playback, PlaybackState, Policy, Switch},
     transport::HttpError,
     wire::{
         BitRate, Channel, LinkId, MediaTime, Role, SegmentRef, TrackId, TrackIndex, UploadClass,
@@ -25,6 +25,11 @@ pub(super) enum Told {
     TrackRoleChanged {
         track: Data,
         watching: bool,
+    },
+    TrackWanted {
+        track: Data,
+        from: i64,
+        until: i64,
     },
     PlaybackChanged {
         position: i64,
@@ -138,6 +143,11 @@ impl Told {
                 track: Data::of(track.as_bytes()),
                 watching: *role == Role::Watching,
             },
+            SessionInput::TrackWanted { track, span } => Self::TrackWanted {
+                track: Data::of(track.as_bytes()),
+                from: span.from.as_nanos(),
+                until: span.until.as_nanos(),
+            },
             SessionInput::PlaybackChanged { playback, latency } => {
                 Self::playback(playback, *latency)
             }
@@ -228,6 +238,13 @@ impl Told {
                     Role::Watching
                 } else {
                     Role::Holding
+                },
+            },
+            Self::TrackWanted { track, from, until } => SessionInput::TrackWanted {
+                track: track_id(track)?,
+                span: MediaSpan {
+                    from: MediaTime::from_nanos(from),
+                    until: MediaTime::from_nanos(until),
                 },
             },
             Self::PlaybackChanged {
@@ -436,6 +453,13 @@ mod tests {
             SessionInput::TrackRoleChanged {
                 track: TrackId::new([3; 16]),
                 role: Role::Holding,
+            },
+            SessionInput::TrackWanted {
+                track: TrackId::new([3; 16]),
+                span: MediaSpan {
+                    from: MediaTime::from_nanos(-5),
+                    ..MediaSpan::ALL
+                },
             },
             SessionInput::PlaybackChanged {
                 playback: Playback {

@@ -24,7 +24,7 @@ use crate::{
     actor::Outbox,
     event::{ActorId, Timer, What},
     line::Line,
-    people::Person,
+    people::{Habit, Person},
     scenario::{self, PeerPolicy},
     tally::{Glance, Tally},
     trace::Recording,
@@ -120,11 +120,16 @@ impl<S: ViewerStore> Life<S> {
         match what {
             What::Timer(Timer::Habit(number)) => {
                 if let Role::Viewer(viewing) = &mut self.role {
-                    let person = &self.shared.population.people[self.own as usize];
+                    let shared = Arc::clone(&self.shared);
+                    let person = &shared.population.people[self.own as usize];
                     if let Some((_, habit)) = person.habits.get(usize::from(number)) {
                         viewing.player.habit(habit, now);
+                        if matches!(habit, Habit::Seek { .. }) {
+                            self.want_all(now);
+                        }
                     }
                     plan_habit(person, number.saturating_add(1), now, out);
+                    self.play_what_is_held(now);
                 }
             }
             What::Timer(Timer::Session) => {

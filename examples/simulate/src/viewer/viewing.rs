@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use p2pcdn::{
     Session, SessionInput,
-    scheduler::PlaybackState,
-    wire::{Instant, Role as TrackRole, SegmentRef},
+    scheduler::{MediaSpan, PlaybackState},
+    wire::{Instant, MediaTime, Role as TrackRole, SegmentRef},
 };
 
 use super::{
@@ -28,6 +28,10 @@ pub(super) struct Viewing {
     adaptation: Adaptation,
     /// The rendition that is watched.
     pub(super) track: u16,
+    /// From where on.
+    from: MediaTime,
+    /// The rendition before, while something of it is still to come.
+    leaving: Option<Leaving>,
     /// When the player reports without a reason.
     report_at: Option<Instant>,
     delivered: Vec<SegmentKey>,
@@ -46,6 +50,8 @@ impl Viewing {
             player: Player::new(&shared.scenario, media, now),
             adaptation,
             track,
+            from: MediaSpan::ALL.from,
+            leaving: None,
             report_at: None,
             delivered: Vec::new(),
             http: Vec::new(),
@@ -85,6 +91,14 @@ impl Viewing {
     }
 }
 
+/// A rendition of which the player still takes what was begun.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    track: u16,
+    /// The first segment that it takes of the next one.
+    until: u64,
+}
+
 impl<S: ViewerStore> Life<S> {
     /// Tells the session what the player does: at each change, and once a second while it plays.
     pub(super) fn report_playback(&mut self, now: Instant) {
@@ -122,13 +136,43 @@ impl<S: ViewerStore> Life<S> {
         }
         viewing.corrupt_len += session.store().bad_len(segment, key, &self.shared.media);
         viewing.player.segment_ready(key, now);
-        if key.track == viewing.track {
-            let buffer = viewing.player.buffer(now);
-            let throughput = session.throughput();
-            let current = viewing.track;
-            let chosen = viewing.adaptation.choose(buffer, throughput, current);
-            self.watch(chosen, now);
+        self.finish_leaving(now);
+        self.adapt(now);
+    }
+
+    /// Chooses the rendition of what was not begun yet, unless that of what comes before it was
+    /// chosen only just now.
+    fn adapt(&mut self, now: Instant) {
+        let (Role::Viewer(viewing), Some(session)) = (&mut self.role, &self.session) else {
+            return;
+        };
+        if viewing.leaving.is_some() {
+            return;
         }
+        let buffer = viewing.player.buffer(now);
+        let current = viewing.track;
+        let chosen = viewing
+            .adaptation
+            .choose(buffer, session.throughput(), current);
+        let Some(first) = viewing.player.first_missing().filter(|_| chosen != current) else {
+            return;
+        };
+        // What takes fewer bytes to complete than to begin anew stays as it is.
+        let media = &self.shared.media;
+        let is_new = |ordinal: &u64| {
+            let segment = session.segment_ref(media.track_id(current), *ordinal);
+            let held_len = segment.map_or(0, |it| {
+                let sources = session.sources(it);
+                sources.peer_len + sources.http_len
+            });
+            let missing_len = media
+                .segment_len(current, *ordinal)
+                .saturating_sub(held_len);
+            let is_begun = held_len > 0 && missing_len <= media.segment_len(chosen, *ordinal);
+            !viewing.player.is_ready(*ordinal) && !is_begun
+        };
+        let until = (first..).find(is_new).unwrap_or(first);
+        self.watch(chosen, until, now);
     }
 
     /// Notes that a segment is asked of the edge.
@@ -146,16 +190,81 @@ impl<S: ViewerStore> Life<S> {
         }
     }
 
-    /// Plays this rendition from now on, and holds the one before.
-    pub(super) fn watch(&mut self, track: u16, now: Instant) {
+    /// Plays this rendition from this segment on, and the one before up to there.
+    fn watch(&mut self, track: u16, first: u64, now: Instant) {
         let Role::Viewer(viewing) = &mut self.role else {
             return;
         };
-        let before = std::mem::replace(&mut viewing.track, track);
-        if before != track {
-            self.change_role(before, TrackRole::Holding, now);
-            self.change_role(track, TrackRole::Watching, now);
+        let at = self.shared.media.start(first);
+        let before = MediaSpan {
+            from: std::mem::replace(&mut viewing.from, at),
+            until: at,
+        };
+        let leaving = std::mem::replace(&mut viewing.track, track);
+        viewing.leaving = Some(Leaving {
+            track: leaving,
+            until: first,
+        });
+        self.want(leaving, before, now);
+        self.change_role(track, TrackRole::Watching, now);
+        let from_there = MediaSpan {
+            from: at,
+            ..MediaSpan::ALL
+        };
+        self.want(track, from_there, now);
+        self.finish_leaving(now);
+        self.play_what_is_held(now);
+    }
+
+    /// Holds the rendition before once the player has all that it takes of it.
+    fn finish_leaving(&mut self, now: Instant) {
+        let Role::Viewer(viewing) = &mut self.role else {
+            return;
+        };
+        let next = viewing.player.first_missing();
+        let is_over = |leaving: &mut Leaving| next.is_none_or(|next| next >= leaving.until);
+        if let Some(Leaving { track, .. }) = viewing.leaving.take_if(is_over) {
+            self.change_role(track, TrackRole::Holding, now);
         }
+    }
+
+    /// Hands the player what is ahead of it and held already, of which no news will come: after a
+    /// seek back, or in a rendition that it returns to.
+    pub(super) fn play_what_is_held(&mut self, now: Instant) {
+        let (Role::Viewer(viewing), Some(session)) = (&mut self.role, &self.session) else {
+            return;
+        };
+        let media = &self.shared.media;
+        let position = viewing.player.playback(now).position.max(viewing.from);
+        let track = viewing.track;
+        for ordinal in media.ordinal_at(position)..media.published(now) {
+            let held = session
+                .segment_ref(media.track_id(track), ordinal)
+                .is_some_and(|segment| session.store().is_complete(segment));
+            if held && !viewing.player.is_ready(ordinal) {
+                viewing
+                    .player
+                    .segment_ready(SegmentKey { track, ordinal }, now);
+            }
+        }
+    }
+
+    /// The player went elsewhere, and wants everything there.
+    pub(super) fn want_all(&mut self, now: Instant) {
+        let Role::Viewer(viewing) = &mut self.role else {
+            return;
+        };
+        let track = viewing.track;
+        viewing.from = MediaSpan::ALL.from;
+        if let Some(Leaving { track, .. }) = viewing.leaving.take() {
+            self.change_role(track, TrackRole::Holding, now);
+        }
+        self.want(track, MediaSpan::ALL, now);
+    }
+
+    fn want(&mut self, track: u16, span: MediaSpan, now: Instant) {
+        let track = self.shared.media.track_id(track);
+        self.tell(SessionInput::TrackWanted { track, span }, now);
     }
 
     pub(super) fn change_role(&mut self, track: u16, role: TrackRole, now: Instant) {
