@@ -5,7 +5,9 @@ mod support;
 use std::time::Duration;
 
 use p2pcdn_scheduler::{Growth, Input};
-use p2pcdn_wire::{BitRate, BlockSet, Role, Said, SegmentRef, TrackId, TrackIndex, UploadClass};
+use p2pcdn_wire::{
+    BitRate, BlockSet, RejectReason, Role, Said, SegmentRef, TrackId, TrackIndex, UploadClass,
+};
 use support::{
     rig::{Rig, Setup, has, holds, intends, joins, link, playing, rejects, set, swarm, window},
     segment,
@@ -281,6 +283,20 @@ fn a_neighbour_that_rejected_is_not_asked_at_once_again() {
     rig.hears('a', holds(1, 0..3));
     assert_eq!(rig.says_within(99), [""; 0]);
     assert_eq!(asked(&rig.says_within(1), 'a').len(), 3);
+}
+
+#[test]
+fn a_busy_neighbour_is_asked_again_without_having_to_say_what_it_holds() {
+    let mut rig = waiting("a:00");
+    rig.hears('a', holds(1, 0..3));
+    rig.says();
+    for pause in [100, 200] {
+        let request = rig.request('a', 1, 0);
+        let reason = RejectReason::Busy;
+        rig.hears('a', Said::Reject { request, reason });
+        assert!(asked(&rig.says_within(pause - 1), 'a').is_empty());
+        assert!(asked(&rig.says_within(1), 'a').contains(&0), "{pause}");
+    }
 }
 
 #[test]

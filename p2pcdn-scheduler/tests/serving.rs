@@ -8,7 +8,7 @@ use p2pcdn_scheduler::{Input, Policy, Switch};
 use p2pcdn_wire::{BitRate, RequestId, Said, SegmentId, UploadClass};
 use support::{
     TRACK,
-    rig::{Rig, link, playing, set, swarm, wants, window},
+    rig::{Rig, Setup, link, playing, set, swarm, wants, window},
     segment,
 };
 
@@ -68,6 +68,34 @@ fn blocks_that_nobody_has_yet_go_before_those_that_multiply() {
     rig.hears('b', wants(1, 0, 0..1, 2_000));
     rig.hears('c', wants(1, 0, 1..2, 3_000));
     assert_eq!(rig.says_within(100), ["serve c 0[1]", "serve b 0[0]"]);
+}
+
+#[test]
+fn who_waits_is_sent_away_once_others_were_given_what_it_waits_for() {
+    // 4 blocks take 262 ms at 2 Mb/s, 5 take 328 ms.
+    for (ahead, is_busy) in [(4, false), (5, true)] {
+        let mut rig = holder("a:0 c:0");
+        credit(&mut rig, 'c', 0);
+        rig.hears('c', wants(1, 0, 0..1, 60_000));
+        rig.hears('a', wants(1, 0, 0..1, 60_000));
+        assert_eq!(rig.says(), ["serve a 0[0]"]);
+        credit(&mut rig, 'a', 0);
+        rig.hears('a', wants(2, 0, 1..1 + ahead, 60_000));
+        let is_rejected = rig.says().contains(&"reject c Busy".into());
+        assert_eq!(is_rejected, is_busy, "{ahead}");
+    }
+}
+
+#[test]
+fn what_only_its_seed_can_pass_on_goes_before_what_runs_out_of_time() {
+    let is_on_duty = |lines: &[String]| lines.contains(&"http 1[0..8] duty".into());
+    let setup = Setup::new(window("#."), swarm("a:00 b:00"));
+    let (mut rig, _) = setup.who(is_on_duty);
+    rig.http_brings(1);
+    rig.says();
+    rig.hears('a', wants(1, 1, 0..1, 60_000));
+    rig.hears('b', wants(1, 0, 0..1, 500));
+    assert_eq!(rig.says(), ["serve a 1[0]", "serve b 0[0]"]);
 }
 
 #[test]

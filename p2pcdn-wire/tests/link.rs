@@ -140,7 +140,7 @@ fn every_ping_is_answered_however_close_a_queue_brings_them() {
 }
 
 #[test]
-fn a_ping_is_sent_when_asked_for_unless_an_answer_is_awaited() {
+fn a_ping_is_sent_when_asked_for_or_when_the_answer_that_is_awaited_has_come() {
     let mut link = talking();
     let ping = |link: &mut Link, millis| {
         link.handle_input(LinkInput::Say(Say::Ping), at(millis));
@@ -149,7 +149,16 @@ fn a_ping_is_sent_when_asked_for_unless_an_answer_is_awaited() {
     // The one that follows the hello is not answered yet.
     assert_eq!(ping(&mut link, 50), []);
     hear_at(&mut link, &PeerMessage::Pong { echo: 0, at: 7 }, 60);
-    drain(&mut link);
+    assert_eq!(sent(&mut link), [PeerMessage::Ping { at: 60_000 }]);
+    hear_at(
+        &mut link,
+        &PeerMessage::Pong {
+            echo: 60_000,
+            at: 7,
+        },
+        90,
+    );
+    assert_eq!(sent(&mut link), []);
     assert_eq!(ping(&mut link, 100), [PeerMessage::Ping { at: 100_000 }]);
     assert_eq!(ping(&mut link, 3_099), []);
     assert_eq!(
